@@ -1,0 +1,62 @@
+//! Memory that processes on one Linux machine share: named objects, their mappings, and the few
+//! primitives that everything above is built from.
+//!
+//! Data flows one way through this crate, and a file uses only what stands before it:
+//!
+//! [`name`] → [`object`] → [`region`] → [`header`], with [`word`], [`event`], [`lock`], [`offset`]
+//! and [`line`] beside them.
+//!
+//! Three rules hold everywhere:
+//!
+//! * **No reference into shared memory.** Bytes that another process may write are reached through
+//!   raw pointers, atomics and copies only; all of that happens in one file, `access`.
+//! * **No pointer in shared memory.** What is stored are offsets, checked against the mapping they
+//!   are used with. `MAP_FIXED` is not offered: a fixed address can silently replace a mapping that
+//!   somebody else owns, and nothing here needs two processes to agree on an address.
+//! * **A half-made object is never visible.** Objects are completed before they get their name; see
+//!   [`object`].
+//!
+//! ```
+//! use shm_core::{Access, Name, Options};
+//!
+//! # fn main() -> Result<(), shm_core::Error> {
+//! let name = Name::new(&format!("shm-core-doc-{}", std::process::id()))?;
+//! let object = Options::new().create(&name, 4096)?;
+//! let region = object.map(Access::ReadWrite)?;
+//! region.copy_in(100, b"hello")?;
+//!
+//! // Another process would do this; here a second mapping plays its part.
+//! let peer = Options::new().open(&name, Access::ReadOnly)?.map(Access::ReadOnly)?;
+//! let mut bytes = [0; 5];
+//! peer.copy_out(100, &mut bytes)?;
+//! assert_eq!(&bytes, b"hello");
+//! Options::new().unlink(&name)
+//! # }
+//! ```
+
+mod access;
+pub mod clock;
+mod copy;
+pub mod error;
+pub mod event;
+pub mod header;
+pub mod line;
+pub mod lock;
+pub mod name;
+pub mod object;
+pub mod offset;
+pub mod region;
+pub mod sync;
+pub mod system;
+pub mod word;
+
+pub use clock::Deadline;
+pub use error::{Error, Result};
+pub use event::{Event, Listener, Woken};
+pub use header::{Header, Identity};
+pub use line::Line;
+pub use name::Name;
+pub use object::{Birth, Directory, Object, Options, Owner, Removal, Stat};
+pub use offset::Span;
+pub use region::{Access, Region};
+pub use word::{ReadWord, Word, Words};

@@ -1,0 +1,456 @@
+//! Named shared memory objects: POSIX shared memory, which on Linux is a file in `/dev/shm`.
+//!
+//! # Birth
+//!
+//! An object is made without a name (`O_TMPFILE`), given its mode and all of its memory
+//! (`fallocate`, so that a full file system is an error now and not a signal later), initialised, and
+//! only then linked to its name. `linkat` never replaces: if somebody was faster, theirs stands. So
+//! nobody ever opens a half-made object, and a creator that is killed anywhere leaves nothing.
+//!
+//! ```text
+//!   O_TMPFILE -> fchmod -> fallocate -> initialise -> lock presence -> linkat -> named
+//!       \____________ killed anywhere: nothing is left ____________/
+//! ```
+//!
+//! On a file system without `O_TMPFILE` (and without `/proc`) the object gets a temporary name first;
+//! see the `birth` part of this module for what a kill leaves there, and who cleans it up.
+//!
+//! # Opening
+//!
+//! Whoever opens a name wants this project's object and not what somebody else put there: symbolic
+//! links, FIFOs, directories, hard links and foreign owners are refused before a byte is mapped.
+//!
+//! # Removal
+//!
+//! A name is unlinked only by whoever holds the removal lock of the very object the name refers to;
+//! otherwise a slow remover could take the name of an object that was created meanwhile.
+
+mod birth;
+mod directory;
+mod removal;
+mod stat;
+
+use crate::error::{Error, Result};
+use crate::lock::{self, Lock};
+use crate::name::Name;
+use crate::region::{Access, Region};
+pub use directory::Directory;
+pub use removal::Removal;
+use rustix::fs::{self, FallocateFlags, Mode, OFlags};
+use rustix::io::Errno;
+pub use stat::Stat;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+/// Whose objects are opened.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Owner {
+    /// Mine (my effective user's) or root's: nobody else can put theirs under a name I expect.
+    #[default]
+    MeOrRoot,
+    /// This user's, mine or root's.
+    User(u32),
+    /// Anybody's. For looking, not for trusting.
+    Anybody,
+}
+
+/// How [`Options::open_or_create`] came by the object.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Birth {
+    /// This call created it.
+    Created,
+    /// It was there.
+    Opened,
+}
+
+/// How to create or open an object. The last call says which.
+///
+/// ```
+/// use shm_core::{Access, Birth, Name, Options};
+/// # fn main() -> Result<(), shm_core::Error> {
+/// let name = Name::new(&format!("options-doc-{}", std::process::id()))?;
+/// let options = Options::new().mode(0o640);
+/// let (object, birth) = options.open_or_create(&name, 8192)?;
+/// assert_eq!(birth, Birth::Created);
+/// assert_eq!(object.stat()?.mode, 0o640);
+/// assert!(options.create(&name, 8192).is_err(), "exclusive");
+/// options.unlink(&name)?;
+/// assert!(object.map(Access::ReadWrite)?.copy_in(0, b"still mapped").is_ok());
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone, Debug, Default)]
+pub struct Options {
+    directory: Directory,
+    mode: Option<u32>,
+    owner: Owner,
+    truncate: bool,
+    temporary_name: bool,
+}
+
+/// An open object: a descriptor of its own (`O_CLOEXEC`), with the name it was opened by.
+///
+/// Mappings outlive it. Dropping it closes the descriptor, and with it the locks taken on it.
+#[derive(Debug)]
+pub struct Object {
+    descriptor: OwnedFd,
+    path: String,
+}
+
+impl Options {
+    /// Objects in `/dev/shm`, mode 0600, owned by me or root.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Where the names live; `/dev/shm` unless said otherwise.
+    #[must_use]
+    pub fn directory(mut self, directory: Directory) -> Self {
+        self.directory = directory;
+        self
+    }
+
+    /// Permission bits of a new object, exactly these: the process's umask does not cut them.
+    #[must_use]
+    pub fn mode(mut self, mode: u32) -> Self {
+        self.mode = Some(mode & 0o777);
+        self
+    }
+
+    /// Whose objects are opened.
+    #[must_use]
+    pub fn owner(mut self, owner: Owner) -> Self {
+        self.owner = owner;
+        self
+    }
+
+    /// On opening for writing, discard the content: the object has length 0 then, or with
+    /// [`open_or_create`](Self::open_or_create) the given length in zeros. Refused while anybody uses
+    /// the object (see [`Object::attend`]), because their mappings would fault.
+    #[must_use]
+    pub fn truncate(mut self, truncate: bool) -> Self {
+        self.truncate = truncate;
+        self
+    }
+
+    /// Create by way of a temporary name even where `O_TMPFILE` works. For file systems whose
+    /// `O_TMPFILE` is faulty, and for tests.
+    #[must_use]
+    pub fn temporary_name(mut self, temporary_name: bool) -> Self {
+        self.temporary_name = temporary_name;
+        self
+    }
+
+    /// Creates an object of `bytes` zero bytes, all of them backed by memory. Never replaces one.
+    ///
+    /// # Errors
+    /// [`Error::AlreadyExists`], [`Error::OutOfSpace`], [`Error::ZeroLength`], or what the system says.
+    pub fn create(&self, name: &Name, bytes: u64) -> Result<Object> {
+        self.create_with(name, bytes, |_| Ok(()))
+    }
+
+    /// Creates an object and lets `initialise` fill it before anybody can see it. The creator
+    /// [attends](Object::attend) it from before it has its name.
+    ///
+    /// # Errors
+    /// As [`create`](Self::create), or what `initialise` returns; nothing is left behind then.
+    pub fn create_with(
+        &self,
+        name: &Name,
+        bytes: u64,
+        initialise: impl FnOnce(&Region) -> Result<()>,
+    ) -> Result<Object> {
+        birth::create(self, name, bytes, initialise)
+    }
+
+    /// Opens an object that exists.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`], [`Error::NotAnObject`], [`Error::ForeignOwner`], [`Error::InUse`] when it was
+    /// to be truncated, or what the system says.
+    pub fn open(&self, name: &Name, access: Access) -> Result<Object> {
+        let object = self.open_named(name, access)?;
+        if self.truncate && access == Access::ReadWrite {
+            object.resize(0)?;
+        }
+        Ok(object)
+    }
+
+    /// Opens the object, or creates it with `bytes` zero bytes. An object that exists keeps its size,
+    /// unless [`truncate`](Self::truncate) was asked for.
+    ///
+    /// # Errors
+    /// As [`create`](Self::create) and [`open`](Self::open), except that neither presence nor absence of
+    /// the name is one.
+    pub fn open_or_create(&self, name: &Name, bytes: u64) -> Result<(Object, Birth)> {
+        loop {
+            match self.open(name, Access::ReadWrite) {
+                Err(Error::NotFound { .. }) => {}
+                Ok(object) if self.truncate => {
+                    object.resize(bytes)?;
+                    return Ok((object, Birth::Opened));
+                }
+                other => return other.map(|object| (object, Birth::Opened)),
+            }
+            match self.create(name, bytes) {
+                Err(Error::AlreadyExists { .. }) => {} // somebody was faster, or removed it again: open theirs
+                other => return other.map(|object| (object, Birth::Created)),
+            }
+        }
+    }
+
+    /// Removes the name, whoever uses the object: their mappings stay valid, and whoever opens the name
+    /// afterwards does not find them. A ring is better removed by the ring library, which tells its users.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`], [`Error::NotAnObject`], [`Error::ForeignOwner`], [`Error::Busy`].
+    pub fn unlink(&self, name: &Name) -> Result<()> {
+        self.remove(name, Removal::Always, |_| Ok(()))
+    }
+
+    /// Removes the name if `removal` allows it and `check`, which sees the object under the removal
+    /// lock, agrees.
+    ///
+    /// # Errors
+    /// As [`unlink`](Self::unlink), [`Error::InUse`] when living users stand against it, or what `check`
+    /// returns.
+    pub fn remove<E: From<Error>>(
+        &self,
+        name: &Name,
+        removal: Removal,
+        check: impl FnOnce(&Object) -> std::result::Result<(), E>,
+    ) -> std::result::Result<(), E> {
+        removal::remove(self, name, removal, check)
+    }
+
+    /// Where the names live.
+    pub fn location(&self) -> &Directory {
+        &self.directory
+    }
+
+    fn open_named(&self, name: &Name, access: Access) -> Result<Object> {
+        let path = self.directory.show(name);
+        let rights = if access == Access::ReadWrite { OFlags::RDWR } else { OFlags::RDONLY };
+        // O_NONBLOCK: a FIFO under the name must not make us wait for its other end.
+        let flags = rights | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
+        let opened = fs::openat(self.directory.open()?, name.as_str(), flags, Mode::empty());
+        let descriptor = match opened {
+            Ok(descriptor) => descriptor,
+            Err(Errno::NOENT) => return Err(Error::NotFound { object: path }),
+            Err(errno) => return Err(self.why_not_opened(name, path, errno)),
+        };
+        let object = Object { descriptor, path };
+        self.inspect(name, &object)?;
+        Ok(object)
+    }
+
+    /// A symbolic link, a directory or a socket is told as what it is, not as the errno it causes.
+    fn why_not_opened(&self, name: &Name, path: String, errno: Errno) -> Error {
+        let found = self.directory.open().ok().and_then(|directory| {
+            let stat = fs::statat(directory, name.as_str(), fs::AtFlags::SYMLINK_NOFOLLOW).ok()?;
+            stat::not_a_regular_file(stat.st_mode)
+        });
+        match found {
+            Some(found) => Error::NotAnObject { object: path, found },
+            None => Error::system("open", path, errno),
+        }
+    }
+
+    fn inspect(&self, name: &Name, object: &Object) -> Result<()> {
+        let mut stat = object.stat()?;
+        if let Some(found) = stat.not_a_regular_file {
+            return Err(Error::NotAnObject { object: object.path.clone(), found });
+        }
+        if stat.links > 1 {
+            // A creator by temporary name may have been killed between linking and unlinking.
+            birth::sweep(&self.directory)?;
+            stat = object.stat()?;
+        }
+        match stat.links {
+            0 => return Err(Error::NotFound { object: object.path.clone() }), // removed since we opened it
+            1 => {}
+            _ => {
+                let found = "a file with several names (hard links)";
+                return Err(Error::NotAnObject { object: self.directory.show(name), found });
+            }
+        }
+        let me = rustix::process::geteuid().as_raw();
+        let trusted = match self.owner {
+            Owner::MeOrRoot => stat.owner_uid == me || stat.owner_uid == 0,
+            Owner::User(user) => stat.owner_uid == user || stat.owner_uid == me || stat.owner_uid == 0,
+            Owner::Anybody => true,
+        };
+        if trusted {
+            Ok(())
+        } else {
+            Err(Error::ForeignOwner { object: object.path.clone(), owner_uid: stat.owner_uid })
+        }
+    }
+}
+
+impl Object {
+    /// The path it was opened by; for showing to people.
+    pub fn path(&self) -> &str {
+        &self.path
+    }
+
+    /// Size, memory, mode, owner, names and times, as they are now.
+    ///
+    /// # Errors
+    /// When the system refuses.
+    pub fn stat(&self) -> Result<Stat> {
+        stat::of(&self.descriptor, &self.path)
+    }
+
+    /// Declares that this descriptor uses the object: as long as it is open, the object is not removed
+    /// as unused, resized, or truncated. Never waits.
+    ///
+    /// # Errors
+    /// [`Error::Busy`] while somebody removes it, [`Error::Detached`] when it has lost its name.
+    pub fn attend(&self) -> Result<()> {
+        if !lock::try_lock(&self.descriptor, lock::PRESENCE_BYTE, Lock::Shared)? {
+            return Err(Error::Busy { object: self.path.clone() });
+        }
+        // Looked at under the lock: from now on nobody removes it as unused.
+        self.still_named()
+    }
+
+    /// Whether the object still has its name.
+    ///
+    /// # Errors
+    /// [`Error::Detached`] when it was removed.
+    pub fn still_named(&self) -> Result<()> {
+        if self.stat()?.links == 0 { Err(Error::Detached { object: self.path.clone() }) } else { Ok(()) }
+    }
+
+    /// Changes the permission bits.
+    ///
+    /// # Errors
+    /// When the system refuses.
+    pub fn chmod(&self, mode: u32) -> Result<()> {
+        fs::fchmod(&self.descriptor, Mode::from_raw_mode(mode & 0o777))
+            .map_err(|errno| Error::system("fchmod", &self.path, errno))
+    }
+
+    /// Changes owner and group; `None` leaves one as it is.
+    ///
+    /// # Errors
+    /// When the system refuses, as it does for everybody but root in most cases.
+    pub fn chown(&self, user: Option<u32>, group: Option<u32>) -> Result<()> {
+        let user = user.map(rustix::process::Uid::from_raw);
+        let group = group.map(rustix::process::Gid::from_raw);
+        fs::fchown(&self.descriptor, user, group).map_err(|errno| Error::system("fchown", &self.path, errno))
+    }
+
+    /// Changes the size. New bytes are zero and backed by memory. Mappings keep the length they were
+    /// made with; the part of one that lies beyond a smaller size faults when touched, which is why
+    /// this is refused while anybody [attends](Self::attend) the object.
+    ///
+    /// # Errors
+    /// [`Error::InUse`], [`Error::OutOfSpace`] (the size is then what it was), or what the system says.
+    pub fn resize(&self, bytes: u64) -> Result<()> {
+        if !lock::is_free(&self.descriptor, lock::PRESENCE_BYTE)? {
+            return Err(Error::InUse { object: self.path.clone() });
+        }
+        let old = self.stat()?.bytes;
+        if bytes > old {
+            return allocate(self.descriptor.as_fd(), old, bytes, &self.path);
+        }
+        retry(|| fs::ftruncate(&self.descriptor, bytes))
+            .map_err(|errno| Error::system("ftruncate", &self.path, errno))
+    }
+
+    /// Maps all of it, as long as it is now.
+    ///
+    /// # Errors
+    /// [`Error::ZeroLength`], [`Error::Truncated`] when there is not enough memory behind it, or what the
+    /// system says.
+    pub fn map(&self, access: Access) -> Result<Region> {
+        let stat = self.stat()?;
+        if stat.bytes == 0 {
+            return Err(Error::ZeroLength { object: self.path.clone() });
+        }
+        self.map_part(access, 0, stat.bytes)
+    }
+
+    /// Maps `bytes` bytes at `offset`, a multiple of the page size.
+    ///
+    /// # Errors
+    /// [`Error::Unaligned`], [`Error::OutOfBounds`] when the object is shorter, and as [`map`](Self::map).
+    pub fn map_part(&self, access: Access, offset: u64, bytes: u64) -> Result<Region> {
+        let page = rustix::param::page_size() as u64;
+        if !offset.is_multiple_of(page) {
+            return Err(Error::Unaligned { offset, alignment: page });
+        }
+        if bytes == 0 {
+            return Err(Error::ZeroLength { object: self.path.clone() });
+        }
+        let stat = self.stat()?;
+        let fits = offset.checked_add(bytes).is_some_and(|end| end <= stat.bytes);
+        let (Ok(length), true) = (usize::try_from(bytes), fits) else {
+            return Err(Error::OutOfBounds {
+                offset: usize::try_from(offset).unwrap_or(usize::MAX),
+                length: usize::try_from(bytes).unwrap_or(usize::MAX),
+                region_bytes: usize::try_from(stat.bytes).unwrap_or(usize::MAX),
+            });
+        };
+        // A hole would be filled at the first touch, with a signal instead of an error if it can not be.
+        if stat.allocated_bytes < stat.bytes {
+            return Err(Error::Truncated {
+                object: self.path.clone(),
+                expected_bytes: stat.bytes,
+                found_bytes: stat.allocated_bytes,
+            });
+        }
+        let mut options = memmap2::MmapOptions::new();
+        options.offset(offset).len(length);
+        let mapped = match access {
+            Access::ReadOnly => options.map_raw_read_only(&self.descriptor),
+            Access::ReadWrite => options.map_raw(&self.descriptor),
+        };
+        let mapping =
+            mapped.map_err(|source| Error::System { call: "mmap", object: self.path.clone(), source })?;
+        Region::from_mapping(mapping, access)
+    }
+
+    /// The descriptor, for locks and for passing on.
+    pub fn descriptor(&self) -> BorrowedFd<'_> {
+        self.descriptor.as_fd()
+    }
+}
+
+impl AsFd for Object {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.descriptor()
+    }
+}
+
+/// Gives `[from, to)` of the file memory and length. Leaves the length as it was when there is no room.
+fn allocate(descriptor: BorrowedFd<'_>, from: u64, to: u64, path: &str) -> Result<()> {
+    /// A signal interrupts the call and undoes all of it: in pieces, even a large one comes to an end.
+    const PIECE_BYTES: u64 = 256 << 20;
+    let mut at = from;
+    while at < to {
+        let piece = PIECE_BYTES.min(to - at);
+        if let Err(errno) = retry(|| fs::fallocate(descriptor, FallocateFlags::empty(), at, piece)) {
+            // What was allocated so far goes back; the caller hears of the first failure only.
+            let _ = retry(|| fs::ftruncate(descriptor, from));
+            return Err(match errno {
+                Errno::NOSPC | Errno::FBIG | Errno::DQUOT => {
+                    Error::OutOfSpace { object: path.to_owned(), bytes: to }
+                }
+                errno => Error::system("fallocate", path, errno),
+            });
+        }
+        at += piece;
+    }
+    Ok(())
+}
+
+fn retry<T>(mut call: impl FnMut() -> rustix::io::Result<T>) -> rustix::io::Result<T> {
+    loop {
+        match call() {
+            Err(Errno::INTR) => {}
+            result => return result,
+        }
+    }
+}

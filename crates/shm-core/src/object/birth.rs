@@ -1,0 +1,154 @@
+//! How an object comes to its name without ever being seen half-made.
+//!
+//! The usual way is an unnamed file, linked when it is complete. `AT_EMPTY_PATH` would need a
+//! capability on older kernels, so the link goes through `/proc/self/fd`.
+//!
+//! Without `O_TMPFILE` or `/proc` the file is made under a temporary name, `.shmring-birth-PID-RANDOM`,
+//! completed, linked to its own name, and the temporary name unlinked. A creator killed on this way
+//! leaves the temporary name, and possibly an object with two names. Such a name is told from one in use
+//! by a lock: its creator holds the removal byte for as long as it works. The next creator on this way,
+//! and everybody who meets an object with two names, sweeps up what nobody holds.
+
+use super::{Directory, Object, Options, allocate, retry, stat};
+use crate::error::{Error, Result};
+use crate::header::Identity;
+use crate::lock::{self, Lock};
+use crate::name::{BIRTH_PREFIX, Name};
+use crate::region::{Access, Region};
+use rustix::fs::{self, AtFlags, Mode, OFlags};
+use rustix::io::Errno;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+
+const MODE_UNTIL_COMPLETE: Mode = Mode::RUSR.union(Mode::WUSR);
+const MODE_DEFAULT: u32 = 0o600;
+
+/// The unnamed file of a new object, with the temporary name it may need.
+struct Unborn {
+    object: Object,
+    temporary: Option<Temporary>,
+}
+
+/// A temporary name; unlinked when this goes out of scope.
+struct Temporary {
+    directory: OwnedFd,
+    name: String,
+    /// A second descriptor, whose removal lock says that the name's creator lives.
+    _birth: OwnedFd,
+}
+
+impl Drop for Temporary {
+    fn drop(&mut self) {
+        // Should this fail, the name is swept up by the next creator.
+        let _ = fs::unlinkat(&self.directory, &self.name, AtFlags::empty());
+    }
+}
+
+pub(super) fn create(
+    options: &Options,
+    name: &Name,
+    bytes: u64,
+    initialise: impl FnOnce(&Region) -> Result<()>,
+) -> Result<Object> {
+    let path = options.directory.show(name);
+    if bytes == 0 {
+        return Err(Error::ZeroLength { object: path });
+    }
+    let directory = options.directory.open()?;
+    // Spares the work when the name is taken; the answer that counts is linkat's.
+    if fs::statat(&directory, name.as_str(), AtFlags::SYMLINK_NOFOLLOW).is_ok() {
+        return Err(Error::AlreadyExists { object: path });
+    }
+    let unborn = conceive(options, directory.as_fd(), path)?;
+    let object = &unborn.object;
+    // Not `open`'s mode argument: the umask would cut it.
+    object.chmod(options.mode.unwrap_or(MODE_DEFAULT))?;
+    allocate(object.as_fd(), 0, bytes, &object.path)?;
+    initialise(&object.map(Access::ReadWrite)?)?;
+    // Nobody else can hold it yet; taken before the name exists, so that no remover sees it unused.
+    lock::try_lock(object, lock::PRESENCE_BYTE, Lock::Shared)?;
+    link(&unborn, directory.as_fd(), name)?;
+    Ok(unborn.object)
+}
+
+fn conceive(options: &Options, directory: BorrowedFd<'_>, path: String) -> Result<Unborn> {
+    if !options.temporary_name && std::path::Path::new("/proc/self/fd").exists() {
+        let flags = OFlags::TMPFILE | OFlags::RDWR | OFlags::CLOEXEC;
+        match fs::openat(directory, ".", flags, MODE_UNTIL_COMPLETE) {
+            Ok(descriptor) => {
+                return Ok(Unborn { object: Object { descriptor, path }, temporary: None });
+            }
+            // Each of these is how a kernel or file system says that it has no O_TMPFILE.
+            Err(Errno::OPNOTSUPP | Errno::ISDIR | Errno::INVAL | Errno::NOENT) => {}
+            Err(errno) => return Err(refused(path, errno)),
+        }
+    }
+    sweep(&options.directory)?;
+    loop {
+        let name = format!("{BIRTH_PREFIX}{}-{}", std::process::id(), Identity::random()?);
+        let flags = OFlags::CREATE | OFlags::EXCL | OFlags::RDWR | OFlags::CLOEXEC | OFlags::NOFOLLOW;
+        let descriptor = fs::openat(directory, &name, flags, MODE_UNTIL_COMPLETE)
+            .map_err(|errno| refused(path.clone(), errno))?;
+        let again = OFlags::RDWR | OFlags::CLOEXEC | OFlags::NOFOLLOW;
+        let Ok(birth) = fs::openat(directory, &name, again, Mode::empty()) else {
+            continue; // swept up before it was locked: once more
+        };
+        let locked = lock::try_lock(&birth, lock::REMOVAL_BYTE, Lock::Exclusive)?;
+        // A sweeper may have been here between the two opens, or before the lock.
+        if locked && stat::of(&birth, &path)?.links > 0 {
+            let directory = options.directory.open()?;
+            let temporary = Some(Temporary { directory, name, _birth: birth });
+            return Ok(Unborn { object: Object { descriptor, path }, temporary });
+        }
+    }
+}
+
+fn refused(path: String, errno: Errno) -> Error {
+    match errno {
+        Errno::NOSPC | Errno::DQUOT => Error::OutOfSpace { object: path, bytes: 0 },
+        errno => Error::system("open(O_TMPFILE)", path, errno),
+    }
+}
+
+fn link(unborn: &Unborn, directory: BorrowedFd<'_>, name: &Name) -> Result<()> {
+    let object = &unborn.object;
+    let linked = retry(|| match &unborn.temporary {
+        None => {
+            let itself = format!("/proc/self/fd/{}", object.as_fd().as_raw_fd());
+            fs::linkat(fs::CWD, itself, directory, name.as_str(), AtFlags::SYMLINK_FOLLOW)
+        }
+        Some(temporary) => {
+            fs::linkat(directory, temporary.name.as_str(), directory, name.as_str(), AtFlags::empty())
+        }
+    });
+    linked.map_err(|errno| match errno {
+        Errno::EXIST => Error::AlreadyExists { object: object.path.clone() },
+        Errno::NOSPC | Errno::DQUOT => Error::OutOfSpace { object: object.path.clone(), bytes: 0 },
+        errno => Error::system("linkat", &object.path, errno),
+    })
+}
+
+/// Unlinks temporary names whose creators are gone.
+pub(super) fn sweep(directory: &Directory) -> Result<()> {
+    let handle = directory.open()?;
+    let entries = fs::Dir::read_from(&handle)
+        .map_err(|errno| Error::system("readdir", directory.path().display(), errno))?;
+    for entry in entries.flatten() {
+        let Some(name) = entry.file_name().to_str().ok().filter(|name| name.starts_with(BIRTH_PREFIX)) else {
+            continue;
+        };
+        let flags = OFlags::RDWR | OFlags::CLOEXEC | OFlags::NOFOLLOW | OFlags::NONBLOCK;
+        let Ok(file) = fs::openat(&handle, name, flags, Mode::empty()) else {
+            continue; // somebody else's, or gone already
+        };
+        // Whoever gets the lock knows that the creator is gone, and that nobody else is sweeping this.
+        if lock::try_lock(&file, lock::REMOVAL_BYTE, Lock::Exclusive)? {
+            let same = fs::statat(&handle, name, AtFlags::SYMLINK_NOFOLLOW).is_ok_and(|found| {
+                stat::of(&file, name).is_ok_and(|open| open.inode == stat::from_raw(&found).inode)
+            });
+            if same {
+                let _ = fs::unlinkat(&handle, name, AtFlags::empty());
+            }
+        }
+    }
+    Ok(())
+}

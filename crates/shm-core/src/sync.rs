@@ -1,0 +1,3 @@
+//! The one place that says where atomics come from, so that a model checker can put its own in.
+
+pub use core::sync::atomic::{AtomicU32, AtomicU64, Ordering, compiler_fence, fence};

@@ -1,0 +1,81 @@
+//! What this kernel and this machine offer.
+
+use crate::error::{Error, Result};
+use crate::object::Directory;
+use crate::region::Region;
+use rustix::fs::{self, Mode, OFlags};
+use rustix::io::Errno;
+use rustix::thread::{MembarrierCommand, futex, membarrier, membarrier_query};
+
+/// Room in the file system of named objects.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Room {
+    /// Bytes in the file system; 0 where it sets no limit.
+    pub total_bytes: u64,
+    /// Bytes still free.
+    pub free_bytes: u64,
+    /// Objects that may still be created.
+    pub free_objects: u64,
+}
+
+/// Total and free room for named objects.
+///
+/// # Errors
+/// When the directory can not be asked.
+pub fn room(directory: &Directory) -> Result<Room> {
+    let path = directory.path();
+    let stat = fs::statvfs(path).map_err(|errno| Error::system("statvfs", path.display(), errno))?;
+    Ok(Room {
+        total_bytes: stat.f_blocks.saturating_mul(stat.f_frsize),
+        free_bytes: stat.f_bavail.saturating_mul(stat.f_frsize),
+        free_objects: stat.f_favail,
+    })
+}
+
+/// Whether the directory's file system makes files without a name, the best way to atomic birth.
+pub fn has_unnamed_files(directory: &Directory) -> bool {
+    let flags = OFlags::TMPFILE | OFlags::RDWR | OFlags::CLOEXEC;
+    fs::open(directory.path(), flags, Mode::RUSR | Mode::WUSR).is_ok()
+}
+
+/// Whether one thread can wait on several futexes (`futex_waitv`, Linux 5.16). A container's filter that
+/// forbids it counts as absence.
+pub fn has_futex_waitv() -> bool {
+    // An empty list is refused with EINVAL by a kernel that knows the call, with ENOSYS or EPERM otherwise.
+    match futex::waitv(&[], futex::WaitvFlags::empty(), None, rustix::thread::ClockId::Monotonic) {
+        Err(Errno::INVAL) | Ok(_) => true,
+        Err(_) => false,
+    }
+}
+
+/// Whether a sleeper can have its fence executed by publishers that run (`membarrier`, Linux 4.16).
+pub fn has_membarrier() -> bool {
+    let commands = membarrier_query();
+    commands.contains_command(MembarrierCommand::GlobalExpedited)
+        && commands.contains_command(MembarrierCommand::RegisterGlobalExpedited)
+}
+
+/// Registers this process as a publisher whose running threads a sleeper's [`heavy_fence`] reaches;
+/// `false` when the kernel has no such thing.
+pub fn register_for_heavy_fences() -> bool {
+    membarrier(MembarrierCommand::RegisterGlobalExpedited).is_ok()
+}
+
+/// A full fence here and on every processor that runs a registered process; `false` when the kernel
+/// refuses, in which case not even a fence here was executed.
+pub fn heavy_fence() -> bool {
+    membarrier(MembarrierCommand::GlobalExpedited).is_ok()
+}
+
+/// Bytes in a page.
+pub fn page_bytes() -> usize {
+    rustix::param::page_size()
+}
+
+/// Touches every page of a region for reading, so that later loads do not fault.
+///
+/// # Errors
+/// [`Error::OutOfBounds`] never; the signature is that of the copies it makes.
+pub fn touch(region: &Region) -> Result<()> {
+    (0..region.bytes()).step_by(page_bytes()).try_for_each(|offset| region.read_value::<u8>(offset).map(drop))
+}
