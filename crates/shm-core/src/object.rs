@@ -27,6 +27,7 @@
 
 mod birth;
 mod directory;
+mod memory;
 mod removal;
 mod stat;
 
@@ -35,8 +36,9 @@ use crate::lock::{self, Lock};
 use crate::name::Name;
 use crate::region::{Access, Region};
 pub use directory::Directory;
+use memory::{allocate, retry};
 pub use removal::Removal;
-use rustix::fs::{self, FallocateFlags, Mode, OFlags};
+use rustix::fs::{self, Mode, OFlags};
 use rustix::io::Errno;
 pub use stat::Stat;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -412,6 +414,16 @@ impl Object {
         Region::from_mapping(mapping, access)
     }
 
+    /// Reads bytes through the descriptor, as `pread` does, at most up to the end; how many that were. Works
+    /// where a mapping would fault.
+    ///
+    /// # Errors
+    /// When the system refuses.
+    pub fn read_at(&self, offset: u64, bytes: &mut [u8]) -> Result<usize> {
+        retry(|| rustix::io::pread(&self.descriptor, &mut *bytes, offset))
+            .map_err(|errno| Error::system("pread", &self.path, errno))
+    }
+
     /// The descriptor, for locks and for passing on.
     pub fn descriptor(&self) -> BorrowedFd<'_> {
         self.descriptor.as_fd()
@@ -421,36 +433,5 @@ impl Object {
 impl AsFd for Object {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.descriptor()
-    }
-}
-
-/// Gives `[from, to)` of the file memory and length. Leaves the length as it was when there is no room.
-fn allocate(descriptor: BorrowedFd<'_>, from: u64, to: u64, path: &str) -> Result<()> {
-    /// A signal interrupts the call and undoes all of it: in pieces, even a large one comes to an end.
-    const PIECE_BYTES: u64 = 256 << 20;
-    let mut at = from;
-    while at < to {
-        let piece = PIECE_BYTES.min(to - at);
-        if let Err(errno) = retry(|| fs::fallocate(descriptor, FallocateFlags::empty(), at, piece)) {
-            // What was allocated so far goes back; the caller hears of the first failure only.
-            let _ = retry(|| fs::ftruncate(descriptor, from));
-            return Err(match errno {
-                Errno::NOSPC | Errno::FBIG | Errno::DQUOT => {
-                    Error::OutOfSpace { object: path.to_owned(), bytes: to }
-                }
-                errno => Error::system("fallocate", path, errno),
-            });
-        }
-        at += piece;
-    }
-    Ok(())
-}
-
-fn retry<T>(mut call: impl FnMut() -> rustix::io::Result<T>) -> rustix::io::Result<T> {
-    loop {
-        match call() {
-            Err(Errno::INTR) => {}
-            result => return result,
-        }
     }
 }

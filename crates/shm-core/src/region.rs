@@ -7,7 +7,7 @@ use crate::error::{Error, Result};
 use crate::line::{LINE_BYTES, Line};
 use crate::offset::Span;
 use crate::word::{ReadWord, Word, Words};
-use bytemuck::{AnyBitPattern, NoUninit};
+use bytemuck::{AnyBitPattern, CheckedBitPattern, NoUninit};
 use core::mem::MaybeUninit;
 use core::ptr::NonNull;
 use memmap2::MmapRaw;
@@ -231,6 +231,21 @@ impl Region {
         unsafe { access::from_shared(source.as_ptr(), value.as_mut_ptr().cast(), size_of::<T>()) };
         // SAFETY: every byte was written, and any bit pattern is a T.
         Ok(unsafe { value.assume_init() })
+    }
+
+    /// Copies a plain value out, and only then looks whether the bytes are one: `None` if not.
+    ///
+    /// # Errors
+    /// [`Error::OutOfBounds`].
+    #[inline]
+    pub fn read_checked<T: CheckedBitPattern>(&self, offset: usize) -> Result<Option<T>> {
+        let bits: T::Bits = self.read_value(offset)?;
+        if !T::is_valid_bit_pattern(&bits) {
+            return Ok(None);
+        }
+        // SAFETY: the trait promises that `Bits` has the layout of `T` and that bits it calls valid are a
+        // `T`; they are private, so they are still what was just judged.
+        Ok(Some(unsafe { core::ptr::from_ref(&bits).cast::<T>().read() }))
     }
 
     /// The address of a span of the region, for those who take a slice over it (see the ring's views)

@@ -4,10 +4,11 @@
 //! capability on older kernels, so the link goes through `/proc/self/fd`.
 //!
 //! Without `O_TMPFILE` or `/proc` the file is made under a temporary name, `.shmring-birth-PID-RANDOM`,
-//! completed, linked to its own name, and the temporary name unlinked. A creator killed on this way
-//! leaves the temporary name, and possibly an object with two names. Such a name is told from one in use
-//! by a lock: its creator holds the removal byte for as long as it works. The next creator on this way,
-//! and everybody who meets an object with two names, sweeps up what nobody holds.
+//! completed, and renamed to its own name without replacing anything; where the file system has no such
+//! rename, it is linked to its own name and the temporary name unlinked. A creator killed on this way
+//! leaves the temporary name, or on the last one an object with two names. Such a name is told from one
+//! in use by a lock: its creator holds the removal byte for as long as it works. The next creator on
+//! this way, and everybody who meets an object with two names, sweeps up what nobody holds.
 
 use super::{Directory, Object, Options, allocate, retry, stat};
 use crate::error::{Error, Result};
@@ -15,7 +16,7 @@ use crate::header::Identity;
 use crate::lock::{self, Lock};
 use crate::name::{BIRTH_PREFIX, Name};
 use crate::region::{Access, Region};
-use rustix::fs::{self, AtFlags, Mode, OFlags};
+use rustix::fs::{self, AtFlags, Mode, OFlags, RenameFlags};
 use rustix::io::Errno;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
@@ -33,7 +34,7 @@ struct Temporary {
     directory: OwnedFd,
     name: String,
     /// A second descriptor, whose removal lock says that the name's creator lives.
-    _birth: OwnedFd,
+    birth: Option<OwnedFd>,
 }
 
 impl Drop for Temporary {
@@ -84,20 +85,26 @@ fn conceive(options: &Options, directory: BorrowedFd<'_>, path: String) -> Resul
     }
     sweep(&options.directory)?;
     loop {
+        let directory = options.directory.open()?;
         let name = format!("{BIRTH_PREFIX}{}-{}", std::process::id(), Identity::random()?);
         let flags = OFlags::CREATE | OFlags::EXCL | OFlags::RDWR | OFlags::CLOEXEC | OFlags::NOFOLLOW;
-        let descriptor = fs::openat(directory, &name, flags, MODE_UNTIL_COMPLETE)
+        let descriptor = fs::openat(&directory, &name, flags, MODE_UNTIL_COMPLETE)
             .map_err(|errno| refused(path.clone(), errno))?;
+        // From here on every way out unlinks the name.
+        let mut temporary = Temporary { directory, name, birth: None };
+        let object = Object { descriptor, path: path.clone() };
+        // The umask may have cut the mode, and then even its creator could not open the file again.
+        object.chmod(MODE_UNTIL_COMPLETE.bits())?;
         let again = OFlags::RDWR | OFlags::CLOEXEC | OFlags::NOFOLLOW;
-        let Ok(birth) = fs::openat(directory, &name, again, Mode::empty()) else {
-            continue; // swept up before it was locked: once more
+        let birth = match fs::openat(&temporary.directory, &temporary.name, again, Mode::empty()) {
+            Err(Errno::NOENT) => continue, // swept up before it was locked: once more
+            opened => opened.map_err(|errno| refused(path.clone(), errno))?,
         };
-        let locked = lock::try_lock(&birth, lock::REMOVAL_BYTE, Lock::Exclusive)?;
+        let birth = temporary.birth.insert(birth);
+        let locked = lock::try_lock(birth, lock::REMOVAL_BYTE, Lock::Exclusive)?;
         // A sweeper may have been here between the two opens, or before the lock.
-        if locked && stat::of(&birth, &path)?.links > 0 {
-            let directory = options.directory.open()?;
-            let temporary = Some(Temporary { directory, name, _birth: birth });
-            return Ok(Unborn { object: Object { descriptor, path }, temporary });
+        if locked && object.stat()?.links > 0 {
+            return Ok(Unborn { object, temporary: Some(temporary) });
         }
     }
 }
@@ -117,7 +124,14 @@ fn link(unborn: &Unborn, directory: BorrowedFd<'_>, name: &Name) -> Result<()> {
             fs::linkat(fs::CWD, itself, directory, name.as_str(), AtFlags::SYMLINK_FOLLOW)
         }
         Some(temporary) => {
-            fs::linkat(directory, temporary.name.as_str(), directory, name.as_str(), AtFlags::empty())
+            // A rename has no moment with two names, in which an opener would refuse the object.
+            let (old, new) = (temporary.name.as_str(), name.as_str());
+            match fs::renameat_with(directory, old, directory, new, RenameFlags::NOREPLACE) {
+                Err(Errno::INVAL | Errno::NOSYS) => {
+                    fs::linkat(directory, old, directory, new, AtFlags::empty())
+                }
+                renamed => renamed,
+            }
         }
     });
     linked.map_err(|errno| match errno {

@@ -1,0 +1,169 @@
+//! How a process comes to a ring: the object is opened or born, its header checked, its presence
+//! declared, its seat claimed.
+
+use crate::error::{Error, Result, Role};
+use crate::layout::{CONSUMER_WAIT_OFFSET, NOTICE_OFFSET, PRODUCER_WAIT_OFFSET};
+use crate::layout::{Geometry, NOTICE_POISONED, NOTICE_REMOVED, Parts};
+use crate::wait::WaitStrategy;
+use shm_core::sync::Ordering;
+use shm_core::{
+    Access, Deadline, Directory, Header, Name, Object, Options, Owner, ReadWord, Region, Removal,
+};
+use std::time::Duration;
+
+/// Flags in a header that this library understands: none so far.
+pub(crate) const KNOWN_FLAGS: u64 = 0;
+/// Between two attempts to open a ring that is just being removed.
+const RETRY: Duration = Duration::from_millis(1);
+
+/// What a builder collects.
+#[derive(Clone, Debug)]
+pub(crate) struct Settings {
+    pub(crate) name: String,
+    pub(crate) directory: Directory,
+    pub(crate) owner: Owner,
+    pub(crate) mode: u32,
+    pub(crate) capacity: u64,
+    pub(crate) wait: WaitStrategy,
+    pub(crate) attach_timeout: Duration,
+    pub(crate) require_peer: bool,
+    pub(crate) schema: String,
+}
+
+/// What the ring is to carry, and what an existing one must carry.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Content {
+    pub(crate) geometry: Geometry,
+    pub(crate) fingerprint: u64,
+    pub(crate) type_name: &'static str,
+}
+
+/// Whether the ring must, may, or must not exist.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Mode {
+    Create,
+    Open,
+    OpenOrCreate,
+}
+
+/// A ring that this process has mapped and attends; nobody removes it as unused.
+#[derive(Debug)]
+pub(crate) struct Mapped {
+    pub(crate) object: Object,
+    pub(crate) region: Region,
+    pub(crate) geometry: Geometry,
+}
+
+impl Settings {
+    pub(crate) fn options(&self) -> Options {
+        Options::new().directory(self.directory.clone()).owner(self.owner).mode(self.mode)
+    }
+
+    /// Opens or creates the ring, as `mode` says, before the deadline.
+    pub(crate) fn map(&self, mode: Mode, content: &Content, deadline: Deadline) -> Result<Mapped> {
+        let name = Name::new(&self.name)?;
+        loop {
+            if mode != Mode::Create {
+                match self.open(&name, content) {
+                    Err(error) if error.is_not_found() && mode == Mode::OpenOrCreate => {}
+                    Err(error) if passes(&error) && !deadline.has_passed() => {
+                        std::thread::sleep(RETRY.min(deadline.remaining()));
+                        continue;
+                    }
+                    other => return other,
+                }
+            }
+            match self.create(&name, content) {
+                Err(Error::Memory(error))
+                    if mode == Mode::OpenOrCreate
+                        && matches!(*error, shm_core::Error::AlreadyExists { .. }) => {} // open theirs
+                other => return other,
+            }
+        }
+    }
+
+    fn create(&self, name: &Name, content: &Content) -> Result<Mapped> {
+        let geometry = content.geometry;
+        let header = geometry.header(content.fingerprint)?;
+        let object =
+            self.options().create_with(name, geometry.object_bytes, |region| header.write(region))?;
+        let region = object.map(Access::ReadWrite)?;
+        Ok(Mapped { object, region, geometry })
+    }
+
+    fn open(&self, name: &Name, content: &Content) -> Result<Mapped> {
+        let options = self.options();
+        let object = options.open(name, Access::ReadWrite)?;
+        let (region, header, geometry) = read(&object, Access::ReadWrite)?;
+        if geometry.kind != content.geometry.kind {
+            let (found, wanted) = (geometry.kind, content.geometry.kind);
+            return Err(Error::WrongKind { found, wanted });
+        }
+        if header.fingerprint != content.fingerprint {
+            return Err(Error::WrongType { wanted: content.type_name });
+        }
+        match notices(&Parts::of(&region, &geometry)?)? {
+            // Its remover was killed between telling and unlinking, or is about to unlink: help it.
+            notices if notices & NOTICE_REMOVED != 0 => {
+                options.remove::<Error>(name, Removal::Always, |_| Ok(()))?;
+                return Err(shm_core::Error::NotFound { object: object.path().to_owned() }.into());
+            }
+            notices if notices & NOTICE_POISONED != 0 => {
+                return Err(Error::Corrupt("a participant has found it so"));
+            }
+            _ => {}
+        }
+        object.attend().map_err(|error| match error {
+            // Removed since we opened it: for whoever asks for the name now, it does not exist.
+            shm_core::Error::Detached { object } => shm_core::Error::NotFound { object },
+            error => error,
+        })?;
+        Ok(Mapped { object, region, geometry })
+    }
+}
+
+/// Maps an object and reads its header, which must be that of a ring.
+pub(crate) fn read(object: &Object, access: Access) -> Result<(Region, Header, Geometry)> {
+    if object.stat()?.bytes == 0 {
+        return Err(shm_core::Error::Foreign { object: object.path().to_owned() }.into());
+    }
+    let region = match object.map(access) {
+        // Shorter than its length in memory: if the header is ours it can say more.
+        Err(error @ shm_core::Error::Truncated { .. }) => return Err(foreign_or(object, error)),
+        other => other?,
+    };
+    let header = Header::read(&region, object.path(), KNOWN_FLAGS)?;
+    let geometry = Geometry::from_header(&header, object.path())?;
+    Ok((region, header, geometry))
+}
+
+/// A file with holes that does not begin with the magic number was never ours.
+fn foreign_or(object: &Object, error: shm_core::Error) -> Error {
+    let mut magic = [0; shm_core::header::MAGIC.len()];
+    match object.read_at(0, &mut magic) {
+        Ok(read) if read == magic.len() && magic == shm_core::header::MAGIC => error.into(),
+        _ => shm_core::Error::Foreign { object: object.path().to_owned() }.into(),
+    }
+}
+
+/// All notices that stand in a ring.
+pub(crate) fn notices(parts: &Parts) -> Result<u32> {
+    let producer: ReadWord<u32> = parts.producer.read_word(PRODUCER_WAIT_OFFSET + NOTICE_OFFSET)?;
+    let consumer: ReadWord<u32> = parts.consumer.read_word(CONSUMER_WAIT_OFFSET + NOTICE_OFFSET)?;
+    Ok(producer.load(Ordering::Relaxed) | consumer.load(Ordering::Relaxed)) // hints, looked at again later
+}
+
+/// The wait words of both sides, `role`'s first.
+pub(crate) fn wait_words(parts: &Parts, role: Role) -> [(&Region, usize); 2] {
+    let producer = (&parts.producer, PRODUCER_WAIT_OFFSET);
+    let consumer = (&parts.consumer, CONSUMER_WAIT_OFFSET);
+    match role {
+        Role::Producer => [producer, consumer],
+        Role::Consumer => [consumer, producer],
+    }
+}
+
+/// Whether an error will be another one in a moment.
+fn passes(error: &Error) -> bool {
+    matches!(error, Error::Memory(error) if matches!(**error, shm_core::Error::Busy { .. }))
+}

@@ -1,0 +1,8 @@
+//! The handles that programs hold, and the builders that make them.
+
+pub mod batch;
+pub mod builder;
+pub mod consumer;
+pub mod message;
+pub mod producer;
+pub mod typed;

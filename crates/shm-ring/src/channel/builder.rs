@@ -1,0 +1,177 @@
+//! How a ring is opened or created, and with what.
+
+use crate::attach::{Content, Mode, Settings};
+use crate::error::Result;
+use crate::wait::WaitStrategy;
+use shm_core::{Deadline, Directory, Owner};
+use std::marker::PhantomData;
+use std::time::Duration;
+
+/// Capacity of a ring of bytes, unless said otherwise.
+pub const DEFAULT_CAPACITY_BYTES: u64 = 1 << 20;
+/// Capacity of a ring of typed slots, unless said otherwise.
+pub const DEFAULT_CAPACITY_SLOTS: u64 = 1 << 14;
+/// How long attaching tries, unless said otherwise.
+pub const DEFAULT_ATTACH_TIMEOUT: Duration = Duration::from_millis(500);
+
+/// A handle that a [`Builder`] makes: a producer or consumer of one kind of ring.
+pub trait Handle: Sized + sealed::Sealed {}
+
+pub(crate) mod sealed {
+    use super::{Content, Deadline, Mode, Result, Settings};
+
+    pub trait Sealed: Sized {
+        const DEFAULT_CAPACITY: u64;
+        #[doc(hidden)]
+        #[allow(private_interfaces)]
+        fn content(settings: &Settings) -> Result<Content>;
+        #[doc(hidden)]
+        #[allow(private_interfaces)]
+        fn attach(settings: &Settings, mode: Mode, content: &Content, deadline: Deadline) -> Result<Self>;
+    }
+}
+
+/// Options for one side of a ring. The last call opens or creates it and takes the seat.
+///
+/// ```
+/// use shm_ring::{Consumer, Producer, WaitStrategy};
+/// use std::time::Duration;
+///
+/// # fn main() -> Result<(), shm_ring::Error> {
+/// # let name = format!("builder-doc-{}", std::process::id());
+/// let mut producer = Producer::builder(&name)
+///     .capacity(64 << 10)
+///     .mode(0o660)
+///     .wait(WaitStrategy::Spin)
+///     .create()?;
+/// let mut consumer = Consumer::builder(&name).attach_timeout(Duration::from_secs(5)).open()?;
+/// producer.send(b"tick")?;
+/// assert_eq!(consumer.recv()?.to_vec(), b"tick");
+/// # drop((producer, consumer));
+/// # shm_ring::remove(&name)?;
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone, Debug)]
+pub struct Builder<H> {
+    settings: Settings,
+    _handle: PhantomData<fn() -> H>,
+}
+
+impl<H: Handle> Builder<H> {
+    pub(crate) fn new(name: &str) -> Self {
+        let settings = Settings {
+            name: name.to_owned(),
+            directory: Directory::posix(),
+            owner: Owner::MeOrRoot,
+            mode: 0o600,
+            capacity: H::DEFAULT_CAPACITY,
+            wait: WaitStrategy::default(),
+            attach_timeout: DEFAULT_ATTACH_TIMEOUT,
+            require_peer: false,
+            schema: String::new(),
+        };
+        Self { settings, _handle: PhantomData }
+    }
+
+    /// Capacity of a new ring: bytes for messages, slots for typed values; rounded up to a power of two.
+    /// A ring that exists keeps its own.
+    ///
+    /// Each message takes 8 bytes more than its length, rounded up to 8, and no message may be longer
+    /// than half of the ring less those 8.
+    #[must_use]
+    pub fn capacity(mut self, capacity: u64) -> Self {
+        self.settings.capacity = capacity;
+        self
+    }
+
+    /// Permission bits of a new ring, exactly these; 0600 unless said otherwise. Whoever may write a
+    /// ring can garble it (never more than the ring): give rights to those you trust with its content.
+    #[must_use]
+    pub fn mode(mut self, mode: u32) -> Self {
+        self.settings.mode = mode;
+        self
+    }
+
+    /// Whose rings are opened; mine and root's unless said otherwise.
+    #[must_use]
+    pub fn owner(mut self, owner: Owner) -> Self {
+        self.settings.owner = owner;
+        self
+    }
+
+    /// Where the ring's name lives; `/dev/shm` unless said otherwise.
+    #[must_use]
+    pub fn directory(mut self, directory: Directory) -> Self {
+        self.settings.directory = directory;
+        self
+    }
+
+    /// How blocking calls of this handle wait.
+    #[must_use]
+    pub fn wait(mut self, strategy: WaitStrategy) -> Self {
+        self.settings.wait = strategy;
+        self
+    }
+
+    /// How long attaching tries while the seat is taken. A process that was killed holds its seat until
+    /// the kernel has taken its memory down (50 ms at 2 GiB), which its successor waits for; a process that
+    /// lives holds it until then as well, and is told of as the reason.
+    #[must_use]
+    pub fn attach_timeout(mut self, timeout: Duration) -> Self {
+        self.settings.attach_timeout = timeout;
+        self
+    }
+
+    /// For a producer: whether it is an error ([`Disconnected`](crate::Error::Disconnected), told once for
+    /// each) when a consumer that it has met is gone. Without it a producer sends until the ring is full and
+    /// then waits for the next consumer. A consumer is always told of its producer's end.
+    #[must_use]
+    pub fn require_peer(mut self, require: bool) -> Self {
+        self.settings.require_peer = require;
+        self
+    }
+
+    /// A name or version of what the content means, checked when the ring is opened. For typed rings it adds
+    /// to the fingerprint of the type, which does not see its fields.
+    #[must_use]
+    pub fn schema(mut self, schema: &str) -> Self {
+        schema.clone_into(&mut self.settings.schema);
+        self
+    }
+
+    /// Creates the ring and takes the seat.
+    ///
+    /// # Errors
+    /// [`InvalidCapacity`](crate::Error::InvalidCapacity), or [`Memory`](crate::Error::Memory) when the name
+    /// exists, is invalid, or the file system is full. Nothing is left behind then.
+    pub fn create(self) -> Result<H> {
+        self.attach(Mode::Create)
+    }
+
+    /// Opens the ring and takes the seat, going on where its last holder stopped.
+    ///
+    /// # Errors
+    /// [`SeatTaken`](crate::Error::SeatTaken), [`WrongKind`](crate::Error::WrongKind),
+    /// [`WrongType`](crate::Error::WrongType), [`Corrupt`](crate::Error::Corrupt), or
+    /// [`Memory`](crate::Error::Memory) when there is no such ring or it is not one that can be trusted.
+    pub fn open(self) -> Result<H> {
+        self.attach(Mode::Open)
+    }
+
+    /// Opens the ring, or creates it if it does not exist, and takes the seat. Any number of processes may do
+    /// this at once: one creates, and nobody sees a half-made ring.
+    ///
+    /// # Errors
+    /// As [`create`](Self::create) and [`open`](Self::open), except that neither presence nor absence of the
+    /// ring is one.
+    pub fn open_or_create(self) -> Result<H> {
+        self.attach(Mode::OpenOrCreate)
+    }
+
+    fn attach(self, mode: Mode) -> Result<H> {
+        let content = H::content(&self.settings)?;
+        let deadline = Deadline::after(self.settings.attach_timeout);
+        H::attach(&self.settings, mode, &content, deadline)
+    }
+}

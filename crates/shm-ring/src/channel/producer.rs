@@ -1,0 +1,377 @@
+//! The side that sends messages of bytes.
+
+#![allow(unsafe_code)] // `Reservation::as_mut_slice`, for those who write in place
+
+use crate::attach::{Content, Mode, Settings};
+use crate::attachment::{Attached, Attachment, try_now, wait};
+use crate::channel::batch::Batch;
+use crate::channel::builder::{Builder, DEFAULT_CAPACITY_BYTES, Handle, sealed};
+use crate::error::{Error, Result, Role};
+use crate::fingerprint;
+use crate::layout::Geometry;
+use crate::spsc::bytes::{Reserved, Writer};
+use crate::statistics::ProducerStatistics;
+use crate::wait::WaitCounts;
+use shm_core::Deadline;
+use std::time::Duration;
+
+/// Sends messages of bytes into a ring that has no other producer.
+///
+/// A message is sent when the call returns: it stays in the ring when this process ends or is killed, and is
+/// received in order, once. A producer that is killed loses at most the message it was just sending.
+///
+/// Dropping the handle leaves *without closing*, and consumers are told so; [`close`](Self::close) says that
+/// the stream ended as it should.
+///
+/// ```
+/// # fn main() -> Result<(), shm_ring::Error> {
+/// # let name = &format!("producer-doc-{}", std::process::id());
+/// let mut producer = shm_ring::Producer::open_or_create(name)?;
+/// producer.send(b"hello")?;
+/// producer.close();
+/// # shm_ring::remove(name)
+/// # }
+/// ```
+#[derive(Debug)]
+pub struct Producer {
+    writer: Writer,
+    statistics: ProducerStatistics,
+    geometry: Geometry,
+    // Last: leaves the seat and closes the object when the rest is gone.
+    place: Attachment,
+}
+
+impl Attached for Producer {
+    fn attachment(&mut self) -> &mut Attachment {
+        &mut self.place
+    }
+}
+
+impl Handle for Producer {}
+
+impl sealed::Sealed for Producer {
+    const DEFAULT_CAPACITY: u64 = DEFAULT_CAPACITY_BYTES;
+
+    #[allow(private_interfaces)]
+    fn content(settings: &Settings) -> Result<Content> {
+        let geometry = Geometry::bytes(settings.capacity)?;
+        Ok(Content { geometry, fingerprint: fingerprint::of_bytes(&settings.schema), type_name: "bytes" })
+    }
+
+    #[allow(private_interfaces)]
+    fn attach(settings: &Settings, mode: Mode, content: &Content, deadline: Deadline) -> Result<Self> {
+        let mapped = settings.map(mode, content, deadline)?;
+        let geometry = mapped.geometry;
+        let (place, (writer, statistics)) =
+            Attachment::new(mapped, Role::Producer, settings, deadline, |parts, tenure| {
+                let writer = Writer::resume(parts, tenure)?;
+                let position = writer.position();
+                Ok(((writer, ProducerStatistics::new(parts, geometry.kind)?), position))
+            })?;
+        Ok(Self { writer, statistics, geometry, place })
+    }
+}
+
+impl Producer {
+    /// Options for a producer at the ring `name`.
+    pub fn builder(name: &str) -> Builder<Self> {
+        Builder::new(name)
+    }
+
+    /// Creates the ring with default options. See [`Builder::create`].
+    ///
+    /// # Errors
+    /// As [`Builder::create`].
+    pub fn create(name: &str) -> Result<Self> {
+        Self::builder(name).create()
+    }
+
+    /// Opens the ring. See [`Builder::open`].
+    ///
+    /// # Errors
+    /// As [`Builder::open`].
+    pub fn open(name: &str) -> Result<Self> {
+        Self::builder(name).open()
+    }
+
+    /// Opens or creates the ring with default options. See [`Builder::open_or_create`].
+    ///
+    /// # Errors
+    /// As [`Builder::open_or_create`].
+    pub fn open_or_create(name: &str) -> Result<Self> {
+        Self::builder(name).open_or_create()
+    }
+
+    /// Sends a message, waiting for space as long as it takes.
+    ///
+    /// # Errors
+    /// [`TooLarge`](Error::TooLarge) at once if no space would ever be enough; [`Detached`](Error::Detached)
+    /// when the ring was removed; [`Disconnected`](Error::Disconnected) if that was
+    /// [asked for](Builder::require_peer); [`Corrupt`](Error::Corrupt). Nothing was sent then.
+    #[inline]
+    pub fn send(&mut self, message: &[u8]) -> Result<()> {
+        self.send_tagged(0, message)
+    }
+
+    /// As [`send`](Self::send), with a number of yours beside the message.
+    ///
+    /// # Errors
+    /// As [`send`](Self::send).
+    #[inline]
+    pub fn send_tagged(&mut self, tag: u16, message: &[u8]) -> Result<()> {
+        self.send_until(tag, message, Deadline::NEVER)
+    }
+
+    /// Sends a message if there is space now.
+    ///
+    /// # Errors
+    /// [`Full`](Error::Full), and as [`send`](Self::send).
+    #[inline]
+    pub fn try_send(&mut self, message: &[u8]) -> Result<()> {
+        self.try_send_tagged(0, message)
+    }
+
+    /// As [`try_send`](Self::try_send), with a number of yours beside the message.
+    ///
+    /// # Errors
+    /// As [`try_send`](Self::try_send).
+    #[inline]
+    pub fn try_send_tagged(&mut self, tag: u16, message: &[u8]) -> Result<()> {
+        let reserved = self.reserve_now(message.len())?;
+        self.finish(&reserved, tag, message)
+    }
+
+    /// Sends a message, waiting at most `timeout` for space.
+    ///
+    /// # Errors
+    /// [`TimedOut`](Error::TimedOut), and as [`send`](Self::send).
+    pub fn send_timeout(&mut self, message: &[u8], timeout: Duration) -> Result<()> {
+        self.send_until(0, message, Deadline::after(timeout))
+    }
+
+    /// Sends a message with a number of yours, waiting for space until the deadline.
+    ///
+    /// # Errors
+    /// [`TimedOut`](Error::TimedOut), and as [`send`](Self::send).
+    #[inline]
+    pub fn send_until(&mut self, tag: u16, message: &[u8], deadline: Deadline) -> Result<()> {
+        let reserved = self.reserve_until_inner(message.len(), deadline)?;
+        self.finish(&reserved, tag, message)
+    }
+
+    /// Reserves space for a message of up to `length` bytes, to be written in place; waits for it as long as it
+    /// takes. Nothing is sent until the reservation is [committed](Reservation::commit).
+    ///
+    /// # Errors
+    /// As [`send`](Self::send).
+    pub fn reserve(&mut self, length: usize) -> Result<Reservation<'_>> {
+        let reserved = self.reserve_until_inner(length, Deadline::NEVER)?;
+        Ok(Reservation { producer: self, reserved, tag: 0 })
+    }
+
+    /// As [`reserve`](Self::reserve), if there is space now.
+    ///
+    /// # Errors
+    /// As [`try_send`](Self::try_send).
+    pub fn try_reserve(&mut self, length: usize) -> Result<Reservation<'_>> {
+        let reserved = self.reserve_now(length)?;
+        Ok(Reservation { producer: self, reserved, tag: 0 })
+    }
+
+    /// As [`reserve`](Self::reserve), waiting at most `timeout`.
+    ///
+    /// # Errors
+    /// As [`send_timeout`](Self::send_timeout).
+    pub fn reserve_timeout(&mut self, length: usize, timeout: Duration) -> Result<Reservation<'_>> {
+        let reserved = self.reserve_until_inner(length, Deadline::after(timeout))?;
+        Ok(Reservation { producer: self, reserved, tag: 0 })
+    }
+
+    /// Begins a batch: messages that are sent together, by one publication.
+    pub fn batch(&mut self) -> Batch<'_> {
+        Batch::new(self)
+    }
+
+    /// Says that the stream is complete, and leaves. What was sent stays to be received.
+    pub fn close(mut self) {
+        self.place.close();
+    }
+
+    /// Counts a message that the caller discarded because the ring was full.
+    pub fn count_dropped(&mut self) {
+        self.statistics.count_dropped();
+    }
+
+    /// Messages in the ring that were not handed out, as the consumer last said; it may be receiving right now.
+    ///
+    /// # Errors
+    /// [`Corrupt`](Error::Corrupt).
+    pub fn len(&self) -> Result<u64> {
+        self.statistics.waiting(self.writer.sent())
+    }
+
+    /// Whether everything sent was handed out; it may have been untrue a moment ago.
+    ///
+    /// # Errors
+    /// [`Corrupt`](Error::Corrupt).
+    pub fn is_empty(&self) -> Result<bool> {
+        Ok(self.len()? == 0)
+    }
+
+    /// Bytes in the ring. Each message takes 8 more than its length, rounded up to 8.
+    pub fn capacity(&self) -> u64 {
+        self.geometry.capacity
+    }
+
+    /// The longest message the ring takes, in bytes.
+    pub fn max_message(&self) -> usize {
+        usize::try_from(self.geometry.message_bytes).unwrap_or(usize::MAX)
+    }
+
+    /// Whether a consumer was there and is gone: closed, dropped or, as the kernel says, dead. One may come at
+    /// any time. Makes a system call.
+    ///
+    /// # Errors
+    /// When the kernel can not be asked.
+    pub fn is_closed(&self) -> Result<bool> {
+        self.place.peer_has_gone()
+    }
+
+    /// System calls made for waiting and waking.
+    pub fn wait_counts(&self) -> WaitCounts {
+        self.place.counts()
+    }
+
+    #[inline]
+    fn reserve_now(&mut self, length: usize) -> Result<Reserved> {
+        match self.attempt(length) {
+            Ok(Some(reserved)) => Ok(reserved),
+            Ok(None) => try_now(self, |producer| producer.attempt(length))?.ok_or(Error::Full),
+            Err(error) => Err(error),
+        }
+    }
+
+    #[inline]
+    fn reserve_until_inner(&mut self, length: usize, deadline: Deadline) -> Result<Reserved> {
+        match self.attempt(length) {
+            Ok(Some(reserved)) => Ok(reserved),
+            Ok(None) => self.reserve_waiting(length, deadline),
+            Err(error) => Err(error),
+        }
+    }
+
+    #[cold]
+    fn reserve_waiting(&mut self, length: usize, deadline: Deadline) -> Result<Reserved> {
+        self.statistics.count_full_wait(self.writer.sent());
+        wait(self, deadline, |producer| producer.attempt(length))
+    }
+
+    /// `None` when there is no space.
+    #[inline]
+    fn attempt(&mut self, length: usize) -> Result<Option<Reserved>> {
+        self.place.ready()?;
+        match self.writer.reserve(length) {
+            Ok(reserved) => Ok(Some(reserved)),
+            Err(Error::Full) => Ok(None),
+            Err(error) => Err(self.place.judge(error)),
+        }
+    }
+
+    #[inline]
+    fn finish(&mut self, reserved: &Reserved, tag: u16, message: &[u8]) -> Result<()> {
+        self.writer.fill(reserved, 0, message)?;
+        self.writer.stage(reserved, message.len(), tag)?;
+        self.publish()
+    }
+
+    /// Room for one more message of a batch, if there is some now.
+    pub(crate) fn reserve_for_batch(&mut self, length: usize) -> Result<Option<Reserved>> {
+        self.attempt(length)
+    }
+
+    pub(crate) fn writer(&mut self) -> &mut Writer {
+        &mut self.writer
+    }
+
+    #[inline]
+    pub(crate) fn publish(&mut self) -> Result<()> {
+        self.writer.publish()?;
+        self.place.notify()
+    }
+}
+
+/// Space for one message in the ring, written in place. Dropped without a commit, nothing was sent.
+///
+/// ```
+/// # fn main() -> Result<(), shm_ring::Error> {
+/// # let name = &format!("reserve-doc-{}", std::process::id());
+/// # let mut producer = shm_ring::Producer::create(name)?;
+/// let mut space = producer.reserve(1024)?;
+/// space.write_at(0, b"header")?;
+/// space.write_at(6, b"body")?;
+/// space.commit(10)?; // at most 1024; the rest is given back
+/// # shm_ring::remove_forced(name)
+/// # }
+/// ```
+#[derive(Debug)]
+pub struct Reservation<'a> {
+    producer: &'a mut Producer,
+    reserved: Reserved,
+    tag: u16,
+}
+
+impl Reservation<'_> {
+    /// Bytes there is room for.
+    pub fn capacity(&self) -> usize {
+        self.reserved.length
+    }
+
+    /// Copies bytes to a place in the message.
+    ///
+    /// # Errors
+    /// [`TooLarge`](Error::TooLarge) when they leave the reservation; nothing is written then.
+    #[inline]
+    pub fn write_at(&mut self, offset: usize, bytes: &[u8]) -> Result<()> {
+        let max = self.reserved.length;
+        match offset.checked_add(bytes.len()) {
+            Some(end) if end <= max => self.producer.writer.fill(&self.reserved, offset, bytes),
+            end => Err(Error::TooLarge { length: end.unwrap_or(usize::MAX), max }),
+        }
+    }
+
+    /// A number of yours beside the message.
+    pub fn set_tag(&mut self, tag: u16) {
+        self.tag = tag;
+    }
+
+    /// The reserved bytes themselves, with whatever earlier messages left in them.
+    ///
+    /// # Safety
+    /// For as long as the slice lives no other process writes these bytes: nobody else produces into this
+    /// ring by other means than this library. (Consumers do not read them before the commit.)
+    #[inline]
+    pub unsafe fn as_mut_slice(&mut self) -> &mut [u8] {
+        let length = self.reserved.length;
+        match self.producer.writer.payload(&self.reserved) {
+            // SAFETY: the space is reserved, so no consumer looks at it; it lies in the mapping, which outlives the
+            // borrow of the reservation, and that borrow keeps this process from touching it otherwise. That nobody
+            // else writes it is the caller's promise.
+            Ok(start) => unsafe { core::slice::from_raw_parts_mut(start.as_ptr(), length) },
+            Err(_) => &mut [], // can not be: the span was checked when it was reserved
+        }
+    }
+
+    /// Sends the first `length` bytes as the message.
+    ///
+    /// # Errors
+    /// [`TooLarge`](Error::TooLarge) when more is asked than was reserved; nothing is sent then.
+    #[inline]
+    pub fn commit(self, length: usize) -> Result<()> {
+        let max = self.reserved.length;
+        if length > max {
+            return Err(Error::TooLarge { length, max });
+        }
+        self.producer.writer.stage(&self.reserved, length, self.tag)?;
+        self.producer.publish()
+    }
+}

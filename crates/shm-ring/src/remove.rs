@@ -1,0 +1,93 @@
+//! Removing a ring's name.
+
+use crate::attach::{KNOWN_FLAGS, read, wait_words};
+use crate::error::{Error, Participant, Result, Role};
+use crate::inspect::participants;
+use crate::layout::{Geometry, NOTICE_OFFSET, NOTICE_REMOVED, Parts, WAKE_OFFSET};
+use shm_core::sync::Ordering;
+use shm_core::{Access, Directory, Event, Header, Name, Object, Options, Removal, Word};
+
+/// Removes the ring `name` in `/dev/shm`, if no living process is attached.
+///
+/// # Errors
+/// [`InUse`](Error::InUse) names those that are; [`NotARing`](Error::NotARing) and [`Memory`](Error::Memory): what
+/// is not a ring is never removed.
+pub fn remove(name: &str) -> Result<()> {
+    remove_in(&Directory::posix(), name, Removal::IfUnused)
+}
+
+/// Removes the ring `name` in `/dev/shm` whoever uses it: marks it as removed, takes its name, and wakes all.
+/// They receive what was sent, and then get [`Detached`](Error::Detached).
+///
+/// # Errors
+/// As [`remove`], except for `InUse`.
+pub fn remove_forced(name: &str) -> Result<()> {
+    remove_in(&Directory::posix(), name, Removal::Always)
+}
+
+/// Removes the ring `name` in `directory`.
+///
+/// # Errors
+/// As [`remove`] and [`remove_forced`].
+pub fn remove_in(directory: &Directory, name: &str, removal: Removal) -> Result<()> {
+    let name = Name::new(name)?;
+    let options = Options::new().directory(directory.clone());
+    let mut ring = None;
+    let removed = options.remove::<Error>(&name, removal, |object| {
+        // Marked before the name goes: whoever still finds the name is told, and helps.
+        ring = mark(object, removal)?;
+        Ok(())
+    });
+    if let Some(parts) = &ring {
+        wake_all(parts)?;
+    }
+    match removed {
+        Err(Error::Memory(error)) if matches!(*error, shm_core::Error::InUse { .. }) => {
+            Err(Error::InUse(who_uses(&options, &name).into()))
+        }
+        other => other,
+    }
+}
+
+/// Checks that the object is a ring, and marks one that is in use. A ring that this version can not read,
+/// because it is of another version or damaged, has nobody here who could be told.
+fn mark(object: &Object, removal: Removal) -> Result<Option<Parts>> {
+    let (region, geometry) = match read(object, Access::ReadWrite) {
+        Ok((region, _, geometry)) => (region, geometry),
+        Err(error) => return if is_ours(object) { Ok(None) } else { Err(error) },
+    };
+    let parts = Parts::of(&region, &geometry)?;
+    if removal == Removal::Always {
+        for (region, words) in wait_words(&parts, Role::Producer) {
+            let notice: Word<u32> = region.word(words + NOTICE_OFFSET)?;
+            notice.fetch_or(NOTICE_REMOVED, Ordering::Relaxed); // a hint: all are woken after it
+        }
+    }
+    Ok(Some(parts))
+}
+
+fn is_ours(object: &Object) -> bool {
+    let mut magic = [0; shm_core::header::MAGIC.len()];
+    object.read_at(0, &mut magic).is_ok_and(|read| read == magic.len()) && magic == shm_core::header::MAGIC
+}
+
+fn wake_all(parts: &Parts) -> Result<()> {
+    for (region, words) in wait_words(parts, Role::Producer) {
+        Event::new(region, words + WAKE_OFFSET)?.signal()?;
+    }
+    Ok(())
+}
+
+/// Who stands against a removal, as far as it can be read.
+fn who_uses(options: &Options, name: &Name) -> Vec<Participant> {
+    let look = || -> Result<Vec<Participant>> {
+        let object = options.open(name, Access::ReadOnly)?;
+        let region = object.map(Access::ReadOnly)?;
+        let header = Header::read(&region, object.path(), KNOWN_FLAGS)?;
+        let parts = Parts::of(&region, &Geometry::from_header(&header, object.path())?)?;
+        participants(&object, &parts)
+    };
+    let mut found = look().unwrap_or_default();
+    found.retain(|who| who.alive);
+    found
+}

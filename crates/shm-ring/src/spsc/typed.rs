@@ -1,0 +1,242 @@
+//! The ring of typed slots. Small values share cache lines, so an index publishes them instead of a
+//! header each; either side looks at the other's index only when its private copy says full or empty.
+//!
+//! `tail` counts what was sent and `head` what was received, so they are the statistics as well, and a
+//! successor has nothing to find: it starts at the stored index. A batch is one store of the index.
+//!
+//! A value is copied out before `head` is stored, and `head` is stored before the value is handed out:
+//! a consumer killed before the store has handed out nothing, one killed after it has the value in hand.
+
+use crate::error::{Error, Result};
+use crate::layout::TENURE_STATE_BITS;
+use crate::layout::{BEGAN_OFFSET, HEAD_OFFSET, PRODUCER_SEAT_OFFSET, Parts, TAIL_OFFSET, TENURE_OFFSET};
+use crate::ledger::POSITION_MAX;
+use bytemuck::{CheckedBitPattern, NoUninit};
+use shm_core::sync::{Ordering, compiler_fence};
+use shm_core::{ReadWord, Region, Word};
+use std::marker::PhantomData;
+
+/// Slots and the position that counts them.
+#[derive(Debug)]
+struct Slots<T> {
+    data: Region,
+    capacity: u64,
+    _values: PhantomData<fn(T) -> T>,
+}
+
+impl<T> Slots<T> {
+    fn new(parts: &Parts, capacity: u64) -> Self {
+        Self { data: parts.data.clone(), capacity, _values: PhantomData }
+    }
+
+    #[inline(always)]
+    #[allow(clippy::cast_possible_truncation)] // masked by the capacity, which fits the address space
+    fn offset(&self, position: u64) -> usize {
+        (position & (self.capacity - 1)) as usize * size_of::<T>()
+    }
+
+    fn check(&self, head: u64, tail: u64) -> Result<()> {
+        if head <= tail && tail - head <= self.capacity && tail <= POSITION_MAX {
+            Ok(())
+        } else {
+            Err(Error::Corrupt("head and tail contradict each other"))
+        }
+    }
+}
+
+/// The producer's half.
+#[derive(Debug)]
+pub(crate) struct Writer<T> {
+    slots: Slots<T>,
+    tail: Word<u64>,
+    head: ReadWord<u64>,
+    /// Values published.
+    sent: u64,
+    /// `head` as last seen. It only grows, so what it allows stays allowed.
+    seen_head: u64,
+}
+
+impl<T: NoUninit> Writer<T> {
+    pub(crate) fn resume(parts: &Parts, capacity: u64) -> Result<Self> {
+        let tail: Word<u64> = parts.producer.word(TAIL_OFFSET)?;
+        let head: ReadWord<u64> = parts.consumer.read_word(HEAD_OFFSET)?;
+        let sent = tail.load(Ordering::Relaxed); // its last writer let go of the seat we hold
+        let seen_head = head.load(Ordering::Acquire); // A7 pairs with R6
+        let slots = Slots::new(parts, capacity);
+        slots.check(seen_head, sent)?;
+        Ok(Self { slots, tail, head, sent, seen_head })
+    }
+
+    pub(crate) fn sent(&self) -> u64 {
+        self.sent
+    }
+
+    /// Slots that may be written, at least one if there is any; `head` is looked at only when none is known.
+    #[inline]
+    pub(crate) fn room(&mut self) -> Result<u64> {
+        let room = self.slots.capacity - (self.sent - self.seen_head);
+        if room > 0 { Ok(room) } else { self.look_at_head() }
+    }
+
+    #[inline(never)]
+    fn look_at_head(&mut self) -> Result<u64> {
+        let head = self.head.load(Ordering::Acquire); // A8 pairs with R6
+        if head < self.seen_head {
+            return Err(Error::Corrupt("the consumer's head moved backwards"));
+        }
+        self.slots.check(head, self.sent)?;
+        self.seen_head = head;
+        Ok(self.slots.capacity - (self.sent - head))
+    }
+
+    /// Sends as many of `values` as there is room for, at once; how many that were.
+    #[inline]
+    pub(crate) fn send(&mut self, values: &[T]) -> Result<usize> {
+        let room = usize::try_from(self.room()?).unwrap_or(usize::MAX);
+        let values = values.get(..room).unwrap_or(values);
+        for (value, position) in values.iter().zip(self.sent..) {
+            self.slots.data.write_value(self.slots.offset(position), value)?;
+        }
+        if !values.is_empty() {
+            self.sent += values.len() as u64;
+            self.tail.store(self.sent, Ordering::Release); // R7 pairs with A9
+        }
+        Ok(values.len())
+    }
+}
+
+/// The consumer's half.
+#[derive(Debug)]
+pub(crate) struct Reader<T> {
+    slots: Slots<T>,
+    head: Word<u64>,
+    tail: ReadWord<u64>,
+    /// The producer's seat: where the newest tenure began, and its number with its state.
+    began: ReadWord<u64>,
+    tenure: ReadWord<u64>,
+    /// Values handed out.
+    received: u64,
+    /// `tail` as last seen, but no further than the beginning of a tenure that is not entered yet.
+    seen_tail: u64,
+    /// Number of the newest tenure that was entered.
+    entered: u64,
+    /// The most values that were seen waiting.
+    most_waiting: u64,
+}
+
+impl<T: CheckedBitPattern> Reader<T> {
+    pub(crate) fn resume(parts: &Parts, capacity: u64) -> Result<Self> {
+        let head: Word<u64> = parts.consumer.word(HEAD_OFFSET)?;
+        let tail: ReadWord<u64> = parts.producer.read_word(TAIL_OFFSET)?;
+        let received = head.load(Ordering::Relaxed); // its last writer let go of the seat we hold
+        let slots = Slots::new(parts, capacity);
+        let mut reader = Self {
+            slots,
+            head,
+            tail,
+            began: parts.producer.read_word(PRODUCER_SEAT_OFFSET + BEGAN_OFFSET)?,
+            tenure: parts.producer.read_word(PRODUCER_SEAT_OFFSET + TENURE_OFFSET)?,
+            received,
+            seen_tail: received,
+            entered: 0,
+            most_waiting: 0,
+        };
+        // Tenures that began before we came are one stream to us.
+        reader.entered = reader.newest_tenure();
+        reader.look_at_tail()?;
+        Ok(reader)
+    }
+
+    pub(crate) fn received(&self) -> u64 {
+        self.received
+    }
+
+    /// Values that may be read, as far as is known without looking at `tail` unless none is.
+    #[inline]
+    pub(crate) fn waiting(&mut self) -> Result<u64> {
+        let waiting = self.seen_tail - self.received;
+        if waiting > 0 { Ok(waiting) } else { self.look_at_tail() }
+    }
+
+    #[inline(never)]
+    fn look_at_tail(&mut self) -> Result<u64> {
+        let tail = self.tail.load(Ordering::Acquire); // A9 pairs with R7
+        if tail < self.seen_tail {
+            return Err(Error::Corrupt("the producer's tail moved backwards"));
+        }
+        self.slots.check(self.received, tail)?;
+        // A tenure's number and beginning are stored before its first publication: A9 shows them with that.
+        let border = if self.newest_tenure() == self.entered {
+            tail
+        } else {
+            self.began.load(Ordering::Relaxed).clamp(self.received, tail) // ordered by A10
+        };
+        self.most_waiting = self.most_waiting.max(tail - self.received);
+        self.seen_tail = border;
+        Ok(border - self.received)
+    }
+
+    #[inline]
+    fn newest_tenure(&self) -> u64 {
+        self.tenure.load(Ordering::Acquire) >> TENURE_STATE_BITS // A10 pairs with R8
+    }
+
+    /// If all values of the entered tenures are received and a newer tenure has published: its number.
+    pub(crate) fn at_border(&mut self) -> Result<Option<u64>> {
+        let newest = self.newest_tenure();
+        if newest == self.entered || self.waiting()? > 0 {
+            return Ok(None);
+        }
+        let tail = self.tail.load(Ordering::Relaxed); // a hint: A9 follows when the tenure is entered
+        Ok((tail > self.received).then_some(newest))
+    }
+
+    /// Goes on into the newest tenure.
+    pub(crate) fn enter(&mut self, number: u64) {
+        self.entered = number;
+    }
+
+    /// The most values that were seen waiting at the last look at `tail`.
+    pub(crate) fn seen(&self) -> u64 {
+        self.most_waiting
+    }
+
+    /// Receives as many values as are waiting and fit, at once; how many that were.
+    #[inline]
+    pub(crate) fn receive(&mut self, values: &mut [T]) -> Result<usize> {
+        let waiting = usize::try_from(self.waiting()?).unwrap_or(usize::MAX);
+        let count = values.len().min(waiting);
+        for (value, position) in values.iter_mut().zip(self.received..).take(count) {
+            *value = self.read(position)?;
+        }
+        if count > 0 {
+            self.give_back(count as u64);
+        }
+        Ok(count)
+    }
+
+    /// Receives one value.
+    #[inline]
+    pub(crate) fn receive_one(&mut self) -> Result<Option<T>> {
+        if self.waiting()? == 0 {
+            return Ok(None);
+        }
+        let value = self.read(self.received)?;
+        self.give_back(1);
+        Ok(Some(value))
+    }
+
+    /// Copies a slot out, and only then looks whether it holds a value of the type.
+    #[inline(always)]
+    fn read(&self, position: u64) -> Result<T> {
+        let value = self.slots.data.read_checked(self.slots.offset(position))?;
+        value.ok_or(Error::Corrupt("a slot does not hold a value of its type"))
+    }
+
+    #[inline(always)]
+    fn give_back(&mut self, count: u64) {
+        self.received += count;
+        self.head.store(self.received, Ordering::Release); // R6 pairs with A7 A8
+        compiler_fence(Ordering::SeqCst); // F3 pairs with A7
+    }
+}

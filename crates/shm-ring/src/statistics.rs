@@ -1,0 +1,161 @@
+//! Counts for people, kept in the ring so that they outlive the participants. None costs the hot path
+//! more than a store to a line that is its own.
+//!
+//! Messages sent and received stand in the ledgers (or are the indices of a typed ring). The high-water
+//! mark is sampled: the consumer compares both ledgers at each of its first 1,024 messages and at every
+//! 1,024th from then on, the producer whenever it finds the ring full. It never says more than was true, and may miss a
+//! peak between two samples.
+
+use crate::error::Result;
+use crate::layout::{
+    CONSUMER_STATISTICS_OFFSET, CURSOR_OFFSET, DROPPED_OFFSET, FULL_WAITS_OFFSET, HEAD_OFFSET,
+    HIGH_WATER_OFFSET, Kind, PRODUCER_STATISTICS_OFFSET, Parts, TAIL_OFFSET,
+};
+use crate::ledger;
+use shm_core::sync::Ordering;
+use shm_core::{ReadWord, Region, Word};
+
+/// Messages between two samples, and samples of each message at first.
+const SAMPLE_EVERY: u64 = 1024;
+
+/// Messages ever sent, as the producer region says.
+pub(crate) fn sent(producer: &Region, kind: Kind) -> Result<u64> {
+    match kind {
+        Kind::SpscBytes => Ok(ledger::read(producer, TAIL_OFFSET)?.count),
+        Kind::SpscTyped => {
+            let tail: ReadWord<u64> = producer.read_word(TAIL_OFFSET)?;
+            Ok(tail.load(Ordering::Relaxed)) // shown to people
+        }
+    }
+}
+
+/// Messages ever handed out, as the consumer region says.
+pub(crate) fn received(consumer: &Region, kind: Kind) -> Result<u64> {
+    match kind {
+        Kind::SpscBytes => Ok(ledger::read(consumer, CURSOR_OFFSET)?.count),
+        Kind::SpscTyped => {
+            let head: ReadWord<u64> = consumer.read_word(HEAD_OFFSET)?;
+            Ok(head.load(Ordering::Relaxed)) // shown to people
+        }
+    }
+}
+
+/// A count that only its owner writes.
+#[derive(Debug)]
+struct Counter(Word<u64>);
+
+impl Counter {
+    fn add_one(&self) {
+        self.0.store(self.0.load(Ordering::Relaxed).wrapping_add(1), Ordering::Relaxed); // own; own
+    }
+
+    fn raise_to(&self, value: u64) {
+        if value > self.0.load(Ordering::Relaxed) {
+            // own
+            self.0.store(value, Ordering::Relaxed); // shown to people
+        }
+    }
+}
+
+/// The counts that a producer keeps.
+#[derive(Debug)]
+pub(crate) struct ProducerStatistics {
+    full_waits: Counter,
+    dropped: Counter,
+    high_water: Counter,
+    peer: Region,
+    kind: Kind,
+}
+
+impl ProducerStatistics {
+    pub(crate) fn new(parts: &Parts, kind: Kind) -> Result<Self> {
+        let counter = |offset| parts.producer.word(PRODUCER_STATISTICS_OFFSET + offset).map(Counter);
+        Ok(Self {
+            full_waits: counter(FULL_WAITS_OFFSET)?,
+            dropped: counter(DROPPED_OFFSET)?,
+            high_water: counter(HIGH_WATER_OFFSET)?,
+            peer: parts.consumer.read_only(),
+            kind,
+        })
+    }
+
+    /// Of `sent` messages, how many are waiting.
+    pub(crate) fn waiting(&self, sent: u64) -> Result<u64> {
+        Ok(sent.saturating_sub(received(&self.peer, self.kind)?))
+    }
+
+    pub(crate) fn count_full_wait(&self, sent: u64) {
+        self.full_waits.add_one();
+        // A consumer region in disorder is found by the algorithm, not by counting.
+        self.high_water.raise_to(self.waiting(sent).unwrap_or(0));
+    }
+
+    pub(crate) fn count_dropped(&self) {
+        self.dropped.add_one();
+    }
+}
+
+/// The counts that a consumer keeps.
+#[derive(Debug)]
+pub(crate) struct ConsumerStatistics {
+    high_water: Counter,
+    peer: Region,
+    kind: Kind,
+    /// Messages received at which the next sample is due.
+    next_sample: u64,
+}
+
+impl ConsumerStatistics {
+    pub(crate) fn new(parts: &Parts, kind: Kind) -> Result<Self> {
+        Ok(Self {
+            high_water: Counter(parts.consumer.word(CONSUMER_STATISTICS_OFFSET + HIGH_WATER_OFFSET)?),
+            peer: parts.producer.read_only(),
+            kind,
+            next_sample: 0,
+        })
+    }
+
+    /// Of all messages sent, how many are waiting when `received` of them were handed out.
+    pub(crate) fn waiting(&self, received: u64) -> Result<u64> {
+        Ok(sent(&self.peer, self.kind)?.saturating_sub(received))
+    }
+
+    /// A message was found, behind `received` others.
+    #[inline(always)]
+    pub(crate) fn sample(&mut self, received: u64) {
+        if received >= self.next_sample {
+            self.sample_now(received);
+        }
+    }
+
+    #[cold]
+    fn sample_now(&mut self, received: u64) {
+        self.next_sample = if received < SAMPLE_EVERY { 0 } else { received + SAMPLE_EVERY };
+        // A producer region in disorder is found by the algorithm, not by counting.
+        self.high_water.raise_to(self.waiting(received).unwrap_or(0));
+    }
+
+    /// So many were seen waiting.
+    pub(crate) fn seen(&self, waiting: u64) {
+        self.high_water.raise_to(waiting);
+    }
+}
+
+/// The most messages waiting that either side has seen.
+pub(crate) fn high_water(parts: &Parts) -> Result<u64> {
+    let read = |region: &Region, offset: usize| -> Result<u64> {
+        let word: ReadWord<u64> = region.read_word(offset + HIGH_WATER_OFFSET)?;
+        Ok(word.load(Ordering::Relaxed)) // shown to people
+    };
+    let producer = read(&parts.producer, PRODUCER_STATISTICS_OFFSET)?;
+    Ok(producer.max(read(&parts.consumer, CONSUMER_STATISTICS_OFFSET)?))
+}
+
+/// How often the producer waited for space, and how many messages it discarded.
+pub(crate) fn full_waits_and_dropped(parts: &Parts) -> Result<(u64, u64)> {
+    let read = |offset: usize| -> Result<u64> {
+        let word: ReadWord<u64> = parts.producer.read_word(PRODUCER_STATISTICS_OFFSET + offset)?;
+        Ok(word.load(Ordering::Relaxed)) // shown to people
+    };
+    Ok((read(FULL_WAITS_OFFSET)?, read(DROPPED_OFFSET)?))
+}

@@ -1,0 +1,249 @@
+//! Sleeping until the other side has done something, and waking the other side: no system call while
+//! both are awake, and no wake-up is lost.
+//!
+//! Each side owns three words in its own region: `sleep`, odd while it is arming or asleep and new at
+//! every arming; `wake`, on which *the other* sleeps; `notice`.
+//!
+//! ```text
+//! sleeper                                    publisher
+//! seen = peer.wake            A1             publish
+//! sleep = next odd value                     light fence              F6
+//! heavy fence                 F7             z = peer.sleep
+//! look again; found: sleep + 1               z odd and not the last one I woke:
+//! futex wait while peer.wake == seen             remember z; wake + 1 (R1); FUTEX_WAKE all
+//! ```
+//!
+//! # Why no wake-up is lost
+//! By the two fences, either the look sees what was published, or the publisher sees `z`. In the second
+//! case `wake` changes after `seen` was read (the sleeper read it before it stored `z`), so either the
+//! kernel finds another value and refuses the sleep, or the sleeper is queued and the wake reaches it. `z` is
+//! never used again, so remembering it never hides a sleeper, and a sleeper that died costs its publisher one
+//! system call, not one per message. A publisher killed before it wakes is answered by its successor, which
+//! wakes unconditionally, or by the slice that bounds every sleep. Model: `docs/crash.md`.
+//!
+//! # The fences
+//! The heavy one is `membarrier(GLOBAL_EXPEDITED)`: it executes a full fence on every processor that runs
+//! a registered process, so that registered publishers need only keep the compiler from reordering. A
+//! publisher that could not register executes a full fence each time; a sleeper that may not call membarrier can
+//! not know which its publisher is, and sleeps in slices of a millisecond. Nobody switches at run time.
+
+use crate::error::Result;
+use crate::layout::{NOTICE_OFFSET, SLEEP_OFFSET, WAKE_OFFSET};
+use shm_core::sync::{Ordering, compiler_fence, fence};
+use shm_core::{Deadline, Event, Listener, ReadWord, Region, Word, system};
+use std::sync::OnceLock;
+use std::time::Duration;
+
+/// The longest sleep between two looks at whether the other side still lives.
+pub(crate) const SLICE: Duration = Duration::from_millis(100);
+/// The longest sleep where the heavy fence is not to be had.
+const SLICE_WITHOUT_FENCE: Duration = Duration::from_millis(1);
+/// Looks at the ring before sleeping, at most: about as long as going to sleep and being woken takes.
+const SPINS_MAX: u32 = 2000;
+/// And at least, while spinning did not pay.
+const SPINS_MIN: u32 = 8;
+/// A sleep shorter than this would have been better spun away.
+const SHORT_SLEEP: Duration = Duration::from_micros(60);
+
+/// How a blocking call spends the time until the other side has done something.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum WaitStrategy {
+    /// Looks again and again. The shortest latency; takes a whole processor.
+    Spin,
+    /// Looks again for a while (as long as that has paid lately; not at all on one processor), then sleeps.
+    #[default]
+    Adaptive,
+    /// Sleeps at once.
+    Sleep,
+}
+
+/// System calls made for waiting, since the handle was made. Private to this process.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct WaitCounts {
+    /// How often this side slept.
+    pub sleeps: u64,
+    /// How often this side woke the other.
+    pub wakes: u64,
+}
+
+/// One side's part in waiting.
+#[derive(Debug)]
+pub(crate) struct Waiter {
+    sleep: Word<u64>,
+    wake: Event,
+    peer_sleep: ReadWord<u64>,
+    peer_wake: Listener,
+    /// Notices the other side, or a remover, left for us.
+    peer_notice: ReadWord<u32>,
+    notice: Word<u32>,
+    /// The last value of `peer_sleep` that we woke: even, and so none, at first.
+    last_woken: u64,
+    light_fence: bool,
+    strategy: WaitStrategy,
+    spins: u32,
+    counts: WaitCounts,
+}
+
+/// A promise to sleep only if nothing has happened since.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Armed {
+    seen: u32,
+    longest: Duration,
+}
+
+impl Waiter {
+    /// The wait words at `own` and `peer` offsets of the two regions.
+    pub(crate) fn new(own: (&Region, usize), peer: (&Region, usize), strategy: WaitStrategy) -> Result<Self> {
+        let several_processors = std::thread::available_parallelism().map_or(1, usize::from) > 1;
+        let spins = match strategy {
+            WaitStrategy::Adaptive if several_processors => SPINS_MAX / 4,
+            _ => 0,
+        };
+        Ok(Self {
+            sleep: own.0.word(own.1 + SLEEP_OFFSET)?,
+            wake: Event::new(own.0, own.1 + WAKE_OFFSET)?,
+            notice: own.0.word(own.1 + NOTICE_OFFSET)?,
+            peer_sleep: peer.0.read_word(peer.1 + SLEEP_OFFSET)?,
+            peer_wake: Listener::new(peer.0, peer.1 + WAKE_OFFSET)?,
+            peer_notice: peer.0.read_word(peer.1 + NOTICE_OFFSET)?,
+            last_woken: 0,
+            light_fence: registered(),
+            strategy,
+            spins,
+            counts: WaitCounts::default(),
+        })
+    }
+
+    /// Notices left for us; 0 is none.
+    #[inline(always)]
+    pub(crate) fn peer_notice(&self) -> u32 {
+        self.peer_notice.load(Ordering::Relaxed) // a hint: whoever leaves one wakes us as well
+    }
+
+    /// All notices, ours included.
+    pub(crate) fn notices(&self) -> u32 {
+        self.peer_notice() | self.notice.load(Ordering::Relaxed) // as above
+    }
+
+    /// Leaves a notice for the other side.
+    pub(crate) fn leave_notice(&self, notice: u32) {
+        self.notice.fetch_or(notice, Ordering::Relaxed); // a hint, see `peer_notice`
+    }
+
+    /// After publishing: wakes the other side if it sleeps.
+    #[inline(always)]
+    pub(crate) fn notify(&mut self) -> Result<()> {
+        if self.light_fence {
+            compiler_fence(Ordering::SeqCst); // F6 pairs with F7
+        } else {
+            fence(Ordering::SeqCst); // F8 pairs with F7
+        }
+        let sleep = self.peer_sleep.load(Ordering::Relaxed); // ordered by F6 or F8
+        if sleep & 1 == 1 && sleep != self.last_woken {
+            self.wake_sleeper(sleep)?;
+        }
+        Ok(())
+    }
+
+    #[cold]
+    fn wake_sleeper(&mut self, sleep: u64) -> Result<()> {
+        self.last_woken = sleep;
+        self.wake()
+    }
+
+    /// Wakes the other side whether it sleeps or not: what a newcomer does once, for a predecessor that was
+    /// killed between publishing and waking.
+    pub(crate) fn wake(&mut self) -> Result<()> {
+        self.counts.wakes += 1;
+        self.wake.signal()?;
+        Ok(())
+    }
+
+    /// Says that we are about to sleep. Look again before [`sleep`](Self::sleep), and [`disarm`](Self::disarm)
+    /// when something was there.
+    pub(crate) fn arm(&mut self) -> Armed {
+        let seen = self.peer_wake.count();
+        let sleep = self.sleep.load(Ordering::Relaxed); // own
+        self.sleep.store(sleep.wrapping_add(1) | 1, Ordering::Relaxed); // ordered by F7
+        let longest = if system::heavy_fence() { SLICE } else { SLICE_WITHOUT_FENCE };
+        fence(Ordering::SeqCst); // F7 pairs with F6 F8
+        Armed { seen, longest }
+    }
+
+    /// Takes the arming back.
+    pub(crate) fn disarm(&mut self) {
+        let sleep = self.sleep.load(Ordering::Relaxed); // own
+        self.sleep.store((sleep | 1).wrapping_add(1), Ordering::Relaxed); // a hint: spares a wake-up
+    }
+
+    /// Sleeps until woken, until `until`, or for the longest slice, whichever comes first. May return early.
+    pub(crate) fn sleep(&mut self, armed: Armed, until: Deadline) -> Result<()> {
+        self.counts.sleeps += 1;
+        let began = Deadline::now();
+        self.peer_wake.wait(armed.seen, until.min(began.plus(armed.longest)))?;
+        if self.spins > 0 {
+            let short = Deadline::now() < began.plus(SHORT_SLEEP);
+            self.spins =
+                if short { (self.spins * 2).min(SPINS_MAX) } else { (self.spins / 2).max(SPINS_MIN) };
+        }
+        Ok(())
+    }
+
+    /// How often to look before sleeping; `None` is for ever.
+    pub(crate) fn spins(&self) -> Option<u32> {
+        if self.strategy == WaitStrategy::Spin { None } else { Some(self.spins) }
+    }
+
+    /// Looking again has paid.
+    pub(crate) fn spinning_paid(&mut self) {
+        self.spins = (self.spins + self.spins / 4).min(SPINS_MAX);
+    }
+
+    pub(crate) fn counts(&self) -> WaitCounts {
+        self.counts
+    }
+}
+
+/// Registers this process as a publisher, once; whether light fences are enough for it.
+fn registered() -> bool {
+    static REGISTERED: OnceLock<bool> = OnceLock::new();
+    *REGISTERED.get_or_init(system::register_for_heavy_fences)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pair() -> (Waiter, Waiter) {
+        let region = Region::on_heap(256).unwrap();
+        let new = |own, peer| Waiter::new((&region, own), (&region, peer), WaitStrategy::Sleep).unwrap();
+        (new(0, 128), new(128, 0))
+    }
+
+    #[test]
+    fn only_a_sleeper_is_woken_and_once_for_each_arming() {
+        let (mut sleeper, mut publisher) = pair();
+        publisher.notify().unwrap();
+        assert_eq!(publisher.counts().wakes, 0);
+        for arming in 1..4 {
+            sleeper.arm();
+            for _ in 0..3 {
+                publisher.notify().unwrap();
+            }
+            assert_eq!(publisher.counts().wakes, arming);
+        }
+        sleeper.disarm();
+        publisher.notify().unwrap();
+        assert_eq!(publisher.counts().wakes, 3);
+    }
+
+    #[test]
+    fn a_publication_between_arming_and_sleeping_refuses_the_sleep() {
+        let (mut sleeper, mut publisher) = pair();
+        let armed = sleeper.arm();
+        publisher.notify().unwrap();
+        sleeper.sleep(armed, Deadline::NEVER).unwrap(); // would last a whole slice otherwise; see the next line
+        assert_ne!(sleeper.peer_wake.count(), armed.seen);
+    }
+}
