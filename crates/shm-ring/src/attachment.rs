@@ -114,6 +114,15 @@ impl Attachment {
         }
     }
 
+    /// What stands against any further call, the other side's end included, as far as the kernel can say now.
+    pub(crate) fn check(&mut self) -> Result<()> {
+        self.not_ready()?;
+        match self.unheard_end(true)? {
+            Some((number, end)) => Err(self.tell(number, end)),
+            None => Ok(()),
+        }
+    }
+
     /// After publishing: wakes the other side if it sleeps.
     #[inline(always)]
     pub(crate) fn notify(&mut self) -> Result<()> {

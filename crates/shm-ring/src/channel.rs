@@ -2,7 +2,9 @@
 
 pub mod batch;
 pub mod builder;
+mod common;
 pub mod consumer;
 pub mod message;
 pub mod producer;
-pub mod typed;
+pub mod typed_consumer;
+pub mod typed_producer;

@@ -61,6 +61,8 @@ impl fmt::Display for End {
 pub struct Participant {
     /// On which side.
     pub role: Role,
+    /// Which tenure of that side this is, counted from 1 at the ring's birth.
+    pub tenure: u64,
     /// The process, as it numbers itself. For people: in another pid namespace it means nothing.
     pub pid: u32,
     /// Whether the kernel says that it lives.

@@ -1,10 +1,9 @@
 //! Looking at a ring without taking part: needs only the right to read, and changes nothing.
 
 use crate::attach::{notices, read};
-use crate::error::{Participant, Result, Role};
+use crate::error::{End, Participant, Result, Role};
 use crate::layout::{
-    CURSOR_OFFSET, GEOMETRY_MESSAGE_BYTES, Geometry, Kind, NOTICE_POISONED, NOTICE_REMOVED, Parts,
-    TAIL_OFFSET,
+    GEOMETRY_MESSAGE_BYTES, Geometry, Kind, NOTICE_POISONED, NOTICE_REMOVED, Parts, TAIL_OFFSET,
 };
 use crate::seat::{Presence, Seat};
 use crate::spsc::bytes::walk;
@@ -107,14 +106,8 @@ fn unrecorded(kind: Kind, parts: &Parts, participants: &[Participant]) -> Result
         return Ok(0);
     }
     let tail = ledger::read(&parts.producer, TAIL_OFFSET)?;
-    let cursor = ledger::read(&parts.consumer, CURSOR_OFFSET)?;
-    let (end, messages) = walk(&parts.data.words()?, tail.position, geometry_capacity(parts))?;
-    debug_assert!(cursor.position <= end);
+    let (_, messages) = walk(&parts.data.words()?, tail.position, parts.data.bytes() as u64)?;
     Ok(messages)
-}
-
-fn geometry_capacity(parts: &Parts) -> u64 {
-    parts.data.bytes() as u64
 }
 
 /// Who sits at the ring, and who died sitting there.
@@ -124,8 +117,8 @@ pub(crate) fn participants(object: &Object, parts: &Parts) -> Result<Vec<Partici
         let seat = Seat::of(parts, role)?;
         let pid = seat.pid();
         match seat.presence(Some(object))? {
-            Presence::Sits(_) => found.push(Participant { role, pid, alive: true }),
-            Presence::Gone(_, crate::error::End::Died) => found.push(Participant { role, pid, alive: false }),
+            Presence::Sits(tenure) => found.push(Participant { role, tenure, pid, alive: true }),
+            Presence::Gone(tenure, End::Died) => found.push(Participant { role, tenure, pid, alive: false }),
             Presence::Gone(..) | Presence::NeverCame => {}
         }
     }

@@ -73,7 +73,7 @@ fn read_entry(region: &Region, offset: usize, entry: usize) -> Result<Balance> {
     let at = offset + entry * LEDGER_ENTRY_BYTES;
     let position: ReadWord<u64> = region.read_word(at + LEDGER_POSITION_OFFSET)?;
     let count: ReadWord<u64> = region.read_word(at + LEDGER_COUNT_OFFSET)?;
-    let position = position.load(Ordering::Acquire); // A2 pairs with R2
+    let position = position.load(Ordering::Acquire); // A2 pairs with R2 F2
     if !position.is_multiple_of(8) || position > POSITION_MAX {
         return Err(Error::Corrupt("a stored position is impossible"));
     }

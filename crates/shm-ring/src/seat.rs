@@ -137,11 +137,11 @@ impl Seat {
             _ => u64::MAX,
         };
         // Written before the tenure word that makes us ask.
-        if self.died.load(Ordering::Relaxed) & mask != 0 {
-            // ordered by A11
+        let died = self.died.load(Ordering::Relaxed); // ordered by A11
+        let dropped = self.dropped.load(Ordering::Relaxed); // ordered by A11
+        if died & mask != 0 {
             End::Died
-        } else if self.dropped.load(Ordering::Relaxed) & mask != 0 {
-            // ordered by A11
+        } else if dropped & mask != 0 {
             End::Dropped
         } else {
             End::Closed

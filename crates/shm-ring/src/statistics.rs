@@ -50,8 +50,8 @@ impl Counter {
     }
 
     fn raise_to(&self, value: u64) {
-        if value > self.0.load(Ordering::Relaxed) {
-            // own
+        let old = self.0.load(Ordering::Relaxed); // own
+        if value > old {
             self.0.store(value, Ordering::Relaxed); // shown to people
         }
     }

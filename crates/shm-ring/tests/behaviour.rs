@@ -1,6 +1,6 @@
 //! What the handles do, between two mappings in one process.
 
-#![allow(missing_docs, clippy::unwrap_used, clippy::panic)]
+#![allow(missing_docs, clippy::unwrap_used, clippy::panic, clippy::cast_possible_truncation)]
 
 mod common;
 

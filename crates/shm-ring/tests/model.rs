@@ -2,7 +2,7 @@
 //! tags, statistics, and which ends are told when. Producer and consumer have two mappings at two addresses, as
 //! two processes would.
 
-#![allow(missing_docs, clippy::unwrap_used, clippy::panic)]
+#![allow(missing_docs, clippy::unwrap_used, clippy::panic, clippy::cast_possible_truncation)]
 
 mod common;
 

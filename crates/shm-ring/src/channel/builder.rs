@@ -169,6 +169,16 @@ impl<H: Handle> Builder<H> {
         self.attach(Mode::OpenOrCreate)
     }
 
+    /// Creates the ring and takes no seat: it waits for its participants as it is.
+    ///
+    /// # Errors
+    /// As [`create`](Self::create).
+    pub fn create_ring(self) -> Result<()> {
+        let content = H::content(&self.settings)?;
+        let deadline = Deadline::after(self.settings.attach_timeout);
+        self.settings.map(Mode::Create, &content, deadline).map(drop)
+    }
+
     fn attach(self, mode: Mode) -> Result<H> {
         let content = H::content(&self.settings)?;
         let deadline = Deadline::after(self.settings.attach_timeout);

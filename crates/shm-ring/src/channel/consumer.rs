@@ -4,6 +4,7 @@ use crate::attach::{Content, Mode, Settings};
 use crate::attachment::{Attached, Attachment, try_now, wait};
 use crate::channel::batch::{Messages, Peeks};
 use crate::channel::builder::{Builder, Handle, sealed};
+use crate::channel::common::common_methods;
 use crate::channel::message::{Message, Peek, View};
 use crate::channel::producer::Producer;
 use crate::error::{End, Error, Result, Role};
@@ -96,34 +97,7 @@ impl Drop for Consumer {
 }
 
 impl Consumer {
-    /// Options for a consumer at the ring `name`.
-    pub fn builder(name: &str) -> Builder<Self> {
-        Builder::new(name)
-    }
-
-    /// Creates the ring with default options. See [`Builder::create`].
-    ///
-    /// # Errors
-    /// As [`Builder::create`].
-    pub fn create(name: &str) -> Result<Self> {
-        Self::builder(name).create()
-    }
-
-    /// Opens the ring. See [`Builder::open`].
-    ///
-    /// # Errors
-    /// As [`Builder::open`].
-    pub fn open(name: &str) -> Result<Self> {
-        Self::builder(name).open()
-    }
-
-    /// Opens or creates the ring with default options. See [`Builder::open_or_create`].
-    ///
-    /// # Errors
-    /// As [`Builder::open_or_create`].
-    pub fn open_or_create(name: &str) -> Result<Self> {
-        Self::builder(name).open_or_create()
-    }
+    common_methods!("producer");
 
     /// Receives the next message, waiting for it as long as it takes. It is looked at in place and copied from
     /// there; its space is given back when it is dropped.
@@ -255,28 +229,9 @@ impl Consumer {
         Ok(self.reader.peek()?.is_none())
     }
 
-    /// Bytes in the ring. Each message takes 8 more than its length, rounded up to 8.
-    pub fn capacity(&self) -> u64 {
-        self.geometry.capacity
-    }
-
     /// The longest message the ring takes, in bytes.
     pub fn max_message(&self) -> usize {
         usize::try_from(self.geometry.message_bytes).unwrap_or(usize::MAX)
-    }
-
-    /// Whether a producer was there and is gone: closed, dropped or, as the kernel says, dead. Messages of its may
-    /// still be in the ring, and a successor may come at any time. Makes a system call.
-    ///
-    /// # Errors
-    /// When the kernel can not be asked.
-    pub fn is_closed(&self) -> Result<bool> {
-        self.place.peer_has_gone()
-    }
-
-    /// System calls made for waiting and waking.
-    pub fn wait_counts(&self) -> WaitCounts {
-        self.place.counts()
     }
 
     /// The next message, from the cursor on: a look that was forgotten (leaked) changes nothing.

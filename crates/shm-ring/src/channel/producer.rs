@@ -6,6 +6,7 @@ use crate::attach::{Content, Mode, Settings};
 use crate::attachment::{Attached, Attachment, try_now, wait};
 use crate::channel::batch::Batch;
 use crate::channel::builder::{Builder, DEFAULT_CAPACITY_BYTES, Handle, sealed};
+use crate::channel::common::common_methods;
 use crate::error::{Error, Result, Role};
 use crate::fingerprint;
 use crate::layout::Geometry;
@@ -73,34 +74,7 @@ impl sealed::Sealed for Producer {
 }
 
 impl Producer {
-    /// Options for a producer at the ring `name`.
-    pub fn builder(name: &str) -> Builder<Self> {
-        Builder::new(name)
-    }
-
-    /// Creates the ring with default options. See [`Builder::create`].
-    ///
-    /// # Errors
-    /// As [`Builder::create`].
-    pub fn create(name: &str) -> Result<Self> {
-        Self::builder(name).create()
-    }
-
-    /// Opens the ring. See [`Builder::open`].
-    ///
-    /// # Errors
-    /// As [`Builder::open`].
-    pub fn open(name: &str) -> Result<Self> {
-        Self::builder(name).open()
-    }
-
-    /// Opens or creates the ring with default options. See [`Builder::open_or_create`].
-    ///
-    /// # Errors
-    /// As [`Builder::open_or_create`].
-    pub fn open_or_create(name: &str) -> Result<Self> {
-        Self::builder(name).open_or_create()
-    }
+    common_methods!("consumer");
 
     /// Sends a message, waiting for space as long as it takes.
     ///
@@ -218,28 +192,20 @@ impl Producer {
         Ok(self.len()? == 0)
     }
 
-    /// Bytes in the ring. Each message takes 8 more than its length, rounded up to 8.
-    pub fn capacity(&self) -> u64 {
-        self.geometry.capacity
-    }
-
     /// The longest message the ring takes, in bytes.
     pub fn max_message(&self) -> usize {
         usize::try_from(self.geometry.message_bytes).unwrap_or(usize::MAX)
     }
 
-    /// Whether a consumer was there and is gone: closed, dropped or, as the kernel says, dead. One may come at
-    /// any time. Makes a system call.
+    /// What stands against further sends: that the ring was removed or is corrupt, or, if that was
+    /// [asked for](crate::Builder::require_peer), that a consumer it has met is gone. A send learns of consumers
+    /// only while it waits for space; this asks at once. Makes a system call.
     ///
     /// # Errors
-    /// When the kernel can not be asked.
-    pub fn is_closed(&self) -> Result<bool> {
-        self.place.peer_has_gone()
-    }
-
-    /// System calls made for waiting and waking.
-    pub fn wait_counts(&self) -> WaitCounts {
-        self.place.counts()
+    /// [`Disconnected`](Error::Disconnected), told once for each consumer; [`Detached`](Error::Detached);
+    /// [`Corrupt`](Error::Corrupt).
+    pub fn check(&mut self) -> Result<()> {
+        self.place.check()
     }
 
     #[inline]

@@ -234,8 +234,8 @@ impl Reader {
         let cursor = Ledger::resume(&parts.consumer, CURSOR_OFFSET)?;
         let head: Word<u64> = parts.consumer.word(HEAD_OFFSET)?;
         let at = cursor.balance().position;
-        if head.load(Ordering::Relaxed) > at {
-            // its last writer let go of the seat we hold
+        let stored = head.load(Ordering::Relaxed); // its last writer let go of the seat we hold
+        if stored > at {
             return Err(Error::Corrupt("the consumer's head is ahead of its cursor"));
         }
         head.store(at, Ordering::Release); // R4 pairs with A3 A4

@@ -128,7 +128,7 @@ impl<T: CheckedBitPattern> Reader<T> {
     pub(crate) fn resume(parts: &Parts, capacity: u64) -> Result<Self> {
         let head: Word<u64> = parts.consumer.word(HEAD_OFFSET)?;
         let tail: ReadWord<u64> = parts.producer.read_word(TAIL_OFFSET)?;
-        let received = head.load(Ordering::Relaxed); // its last writer let go of the seat we hold
+        let received = head.load(Ordering::Acquire); // A12 pairs with R6 F3
         let slots = Slots::new(parts, capacity);
         let mut reader = Self {
             slots,
@@ -236,7 +236,7 @@ impl<T: CheckedBitPattern> Reader<T> {
     #[inline(always)]
     fn give_back(&mut self, count: u64) {
         self.received += count;
-        self.head.store(self.received, Ordering::Release); // R6 pairs with A7 A8
-        compiler_fence(Ordering::SeqCst); // F3 pairs with A7
+        self.head.store(self.received, Ordering::Release); // R6 pairs with A7 A8 A12
+        compiler_fence(Ordering::SeqCst); // F3 pairs with A12
     }
 }

@@ -1,0 +1,57 @@
+//! What all handles have in common, written once.
+
+/// The ways to a handle, and what every handle can be asked.
+macro_rules! common_methods {
+    ($peer:literal) => {
+        /// Options for this side of the ring `name`.
+        pub fn builder(name: &str) -> Builder<Self> {
+            Builder::new(name)
+        }
+
+        /// Creates the ring with default options. See [`Builder::create`].
+        ///
+        /// # Errors
+        /// As [`Builder::create`].
+        pub fn create(name: &str) -> Result<Self> {
+            Self::builder(name).create()
+        }
+
+        /// Opens the ring. See [`Builder::open`].
+        ///
+        /// # Errors
+        /// As [`Builder::open`].
+        pub fn open(name: &str) -> Result<Self> {
+            Self::builder(name).open()
+        }
+
+        /// Opens or creates the ring with default options. See [`Builder::open_or_create`].
+        ///
+        /// # Errors
+        /// As [`Builder::open_or_create`].
+        pub fn open_or_create(name: &str) -> Result<Self> {
+            Self::builder(name).open_or_create()
+        }
+
+        /// Bytes in the ring, where each message takes 8 more than its length, rounded up to 8; or slots in a
+        /// ring of typed values.
+        pub fn capacity(&self) -> u64 {
+            self.geometry.capacity
+        }
+
+        #[doc = concat!("Whether a ", $peer, " was there and is gone: closed, dropped or, as the kernel says, dead.")]
+        /// A successor may come at any time. Makes a system call.
+        ///
+        /// # Errors
+        /// When the kernel can not be asked.
+        pub fn is_closed(&self) -> Result<bool> {
+            self.place.peer_has_gone()
+        }
+
+        /// System calls made for waiting and waking.
+        pub fn wait_counts(&self) -> WaitCounts {
+            self.place.counts()
+        }
+    };
+}
+
+pub(crate) use common_methods;

@@ -1,0 +1,228 @@
+//! The side that receives typed values.
+
+use crate::attach::{Content, Mode, Settings};
+use crate::attachment::{Attached, Attachment, try_now, wait};
+use crate::channel::builder::{Builder, DEFAULT_CAPACITY_SLOTS, Handle, sealed};
+use crate::channel::common::common_methods;
+use crate::channel::typed_producer::content;
+use crate::error::{End, Error, Result, Role};
+use crate::layout::Geometry;
+use crate::spsc::typed::Reader;
+use crate::statistics::ConsumerStatistics;
+use crate::wait::WaitCounts;
+use bytemuck::CheckedBitPattern;
+use shm_core::Deadline;
+use std::time::Duration;
+
+/// Receives values of one plain type from a ring that has no other consumer.
+///
+/// As [`Consumer`](crate::Consumer) in everything but what it receives. A slot whose bytes are not a value of
+/// `T` is [`Corrupt`](Error::Corrupt).
+#[derive(Debug)]
+pub struct TypedConsumer<T> {
+    reader: Reader<T>,
+    statistics: ConsumerStatistics,
+    geometry: Geometry,
+    place: Attachment,
+}
+
+impl<T> Attached for TypedConsumer<T> {
+    fn attachment(&mut self) -> &mut Attachment {
+        &mut self.place
+    }
+}
+
+impl<T: CheckedBitPattern> Handle for TypedConsumer<T> {}
+
+impl<T: CheckedBitPattern> sealed::Sealed for TypedConsumer<T> {
+    const DEFAULT_CAPACITY: u64 = DEFAULT_CAPACITY_SLOTS;
+
+    #[allow(private_interfaces)]
+    fn content(settings: &Settings) -> Result<Content> {
+        content::<T>(settings)
+    }
+
+    #[allow(private_interfaces)]
+    fn attach(settings: &Settings, mode: Mode, wanted: &Content, deadline: Deadline) -> Result<Self> {
+        let mapped = settings.map(mode, wanted, deadline)?;
+        let geometry = mapped.geometry;
+        let (place, (reader, statistics)) =
+            Attachment::new(mapped, Role::Consumer, settings, deadline, |parts, _| {
+                let reader = Reader::resume(parts, geometry.capacity)?;
+                let position = reader.received();
+                Ok(((reader, ConsumerStatistics::new(parts, geometry.kind)?), position))
+            })?;
+        Ok(Self { reader, statistics, geometry, place })
+    }
+}
+
+impl<T: CheckedBitPattern> TypedConsumer<T> {
+    common_methods!("producer");
+
+    /// Receives the next value, waiting for it as long as it takes.
+    ///
+    /// # Errors
+    /// As [`Consumer::recv`](crate::Consumer::recv).
+    #[inline]
+    pub fn recv(&mut self) -> Result<T> {
+        self.recv_until(Deadline::NEVER)
+    }
+
+    /// Receives the next value if there is one now.
+    ///
+    /// # Errors
+    /// [`Empty`](Error::Empty), and as [`recv`](Self::recv).
+    #[inline]
+    pub fn try_recv(&mut self) -> Result<T> {
+        match self.attempt()? {
+            Some(value) => Ok(value),
+            None => try_now(self, Self::attempt)?.ok_or(Error::Empty),
+        }
+    }
+
+    /// Receives the next value, waiting at most `timeout`.
+    ///
+    /// # Errors
+    /// [`TimedOut`](Error::TimedOut), and as [`recv`](Self::recv).
+    pub fn recv_timeout(&mut self, timeout: Duration) -> Result<T> {
+        self.recv_until(Deadline::after(timeout))
+    }
+
+    /// Receives the next value, waiting until the deadline.
+    ///
+    /// # Errors
+    /// [`TimedOut`](Error::TimedOut), and as [`recv`](Self::recv).
+    #[inline]
+    pub fn recv_until(&mut self, deadline: Deadline) -> Result<T> {
+        match self.attempt()? {
+            Some(value) => Ok(value),
+            None => wait(self, deadline, Self::attempt),
+        }
+    }
+
+    /// Receives as many values as are there now and fit, together; how many that were, at least one.
+    ///
+    /// # Errors
+    /// As [`try_recv`](Self::try_recv).
+    #[inline]
+    pub fn try_recv_slice(&mut self, values: &mut [T]) -> Result<usize> {
+        if values.is_empty() {
+            return Ok(0);
+        }
+        match self.attempt_slice(values)? {
+            Some(count) => Ok(count),
+            None => try_now(self, |consumer| consumer.attempt_slice(values))?.ok_or(Error::Empty),
+        }
+    }
+
+    /// Receives as many values as fit, together, waiting for the first of them until the deadline; how many that
+    /// were, at least one.
+    ///
+    /// # Errors
+    /// As [`recv_until`](Self::recv_until).
+    pub fn recv_slice_until(&mut self, values: &mut [T], deadline: Deadline) -> Result<usize> {
+        if values.is_empty() {
+            return Ok(0);
+        }
+        wait(self, deadline, |consumer| consumer.attempt_slice(values))
+    }
+
+    /// Values until the producer has gone. It ends without an error if the producer closed; otherwise the error is
+    /// its last item.
+    pub fn iter(&mut self) -> TypedIter<'_, T> {
+        TypedIter { consumer: self, ended: false }
+    }
+
+    /// Says that no more values are wanted, and leaves.
+    pub fn close(mut self) {
+        self.place.close();
+    }
+
+    /// Values in the ring that were not received; more may be there right after.
+    ///
+    /// # Errors
+    /// [`Corrupt`](Error::Corrupt).
+    pub fn len(&self) -> Result<u64> {
+        self.statistics.waiting(self.reader.received())
+    }
+
+    /// Whether there is no value to receive now.
+    ///
+    /// # Errors
+    /// [`Corrupt`](Error::Corrupt).
+    pub fn is_empty(&self) -> Result<bool> {
+        Ok(self.len()? == 0)
+    }
+
+    /// `None` when there is no value.
+    #[inline]
+    fn attempt(&mut self) -> Result<Option<T>> {
+        match self.reader.receive_one() {
+            Ok(Some(value)) => {
+                self.place.notify()?;
+                Ok(Some(value))
+            }
+            Ok(None) if self.enter_tenure()? => {
+                self.reader.receive_one().map_err(|error| self.place.judge(error))
+            }
+            Ok(None) => Ok(None),
+            Err(error) => Err(self.place.judge(error)),
+        }
+    }
+
+    /// `None` when there is no value.
+    #[inline]
+    fn attempt_slice(&mut self, values: &mut [T]) -> Result<Option<usize>> {
+        let mut received = self.reader.receive(values);
+        if matches!(received, Ok(0)) && self.enter_tenure()? {
+            received = self.reader.receive(values);
+        }
+        match received {
+            Ok(0) => Ok(None),
+            Ok(count) => {
+                self.place.notify()?;
+                Ok(Some(count))
+            }
+            Err(error) => Err(self.place.judge(error)),
+        }
+    }
+
+    /// When all values of earlier tenures are received and a newer one has published: enters it, unless an end is
+    /// to be told first. Whether it did.
+    #[inline]
+    fn enter_tenure(&mut self) -> Result<bool> {
+        self.statistics.seen(self.reader.seen());
+        match self.reader.at_border() {
+            Ok(None) => Ok(false),
+            Ok(Some(number)) => {
+                self.place.enter(number)?;
+                self.reader.enter(number);
+                Ok(true)
+            }
+            Err(error) => Err(self.place.judge(error)),
+        }
+    }
+}
+
+/// See [`TypedConsumer::iter`].
+#[derive(Debug)]
+pub struct TypedIter<'a, T> {
+    consumer: &'a mut TypedConsumer<T>,
+    ended: bool,
+}
+
+impl<T: CheckedBitPattern> Iterator for TypedIter<'_, T> {
+    type Item = Result<T>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.ended {
+            return None;
+        }
+        let received = self.consumer.recv();
+        self.ended = received.is_err();
+        match received {
+            Err(Error::Disconnected(End::Closed)) => None,
+            received => Some(received),
+        }
+    }
+}

@@ -1,0 +1,33 @@
+//! What the tests of several processes share: names that leave no debris, processes in a role, and
+//! tests that need something special of the machine.
+//!
+//! A test program with `harness = false` calls [`run`] with its roles and its tests. A test starts
+//! copies of the program in one of the roles ([`Peer::start`]) and talks with them in lines.
+//!
+//! No test here is decided by time. Whatever waits for another process gives up after [`FUSE`], which
+//! is a failure.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // test code: a panic is the verdict
+
+pub mod need;
+pub mod peer;
+pub mod scratch;
+
+pub use need::{Need, Test, run};
+pub use peer::Peer;
+pub use scratch::Scratch;
+
+/// After this long a process that owes an answer is taken to hang.
+pub const FUSE: std::time::Duration = std::time::Duration::from_secs(60);
+
+/// A list of [`Test`]s from the names of test functions: `tests![one, two needs [Need::Root]]`.
+#[macro_export]
+macro_rules! tests {
+    ($($test:ident $(needs [$($need:expr),* $(,)?])?),* $(,)?) => {
+        vec![$($crate::Test {
+            name: concat!(module_path!(), "::", stringify!($test)),
+            needs: vec![$($($need),*)?],
+            body: $test,
+        }),*]
+    };
+}

@@ -1,0 +1,29 @@
+//! Named objects between real processes.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // test code: a panic is the verdict
+
+mod basics;
+mod hijack;
+mod life;
+mod race;
+
+use shm_tests::peer::Role;
+
+const ROLES: &[(&str, Role)] = &[
+    ("attend", life::attend),
+    ("attempt", hijack::attempt),
+    ("create under umask", basics::create_under_umask),
+    ("create without descriptors", life::create_without_descriptors),
+    ("create for ever", life::create_for_ever),
+    ("race to create", race::race_to_create),
+    ("remove", race::remove_for_ever),
+    ("re-create", race::re_create),
+    ("create numbered", race::create_numbered),
+    ("remove numbered", race::remove_numbered),
+    ("echo events", life::echo_events),
+];
+
+fn main() {
+    let tests = [basics::tests(), hijack::tests(), life::tests(), race::tests()];
+    shm_tests::run(ROLES, tests.into_iter().flatten().collect());
+}

@@ -1,0 +1,26 @@
+//! Rings between real processes that come, go, race and are killed.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // test code: a panic is the verdict
+
+mod death;
+mod message;
+mod quiet;
+mod race;
+mod seats;
+
+use shm_tests::peer::Role;
+
+const ROLES: &[(&str, Role)] = &[
+    ("produce for ever", death::produce_for_ever),
+    ("produce values for ever", death::produce_values_for_ever),
+    ("consume and note", death::consume_and_note),
+    ("race to a ring", race::race_to_a_ring),
+    ("receive and say", quiet::receive_and_say),
+    ("sit as producer", seats::sit_as_producer),
+    ("become another program", seats::become_another_program),
+];
+
+fn main() {
+    let tests = [death::tests(), quiet::tests(), race::tests(), seats::tests()];
+    shm_tests::run(ROLES, tests.into_iter().flatten().collect());
+}

@@ -1,0 +1,78 @@
+//! Sides with nothing to do.
+
+use shm_ring::{Consumer, Producer, WaitStrategy};
+use shm_tests::{Peer, Scratch, Test, peer, tests};
+use std::time::Duration;
+
+pub(crate) fn tests() -> Vec<Test> {
+    tests![an_idle_reader_takes_no_time_and_is_there_at_once, a_line_of_pings_wakes_sleepers]
+}
+
+/// Role: receives messages and says them.
+pub(crate) fn receive_and_say(arguments: &[String]) {
+    let mut consumer = Consumer::open(&arguments[0]).unwrap();
+    peer::say("receiving");
+    for message in consumer.iter() {
+        peer::say(&String::from_utf8(message.unwrap().bytes).unwrap());
+    }
+}
+
+/// Processor time of a process, in clock ticks of 10 ms, and how often it went to sleep.
+fn usage(pid: u32) -> (u64, u64) {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
+    let fields: Vec<&str> = stat.rsplit_once(") ").unwrap().1.split(' ').collect();
+    let ticks = fields[11].parse::<u64>().unwrap() + fields[12].parse::<u64>().unwrap();
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix("voluntary_ctxt_switches:")).unwrap();
+    (ticks, line.trim().parse().unwrap())
+}
+
+fn an_idle_reader_takes_no_time_and_is_there_at_once() {
+    let scratch = Scratch::posix();
+    let name = scratch.name("idle");
+    let mut producer = Producer::create(name.as_str()).unwrap();
+    let mut reader = Peer::start("receive and say", &[name.as_str()]);
+    reader.expect("receiving");
+    producer.send(b"before").unwrap();
+    reader.expect("before");
+    let (ticks, sleeps) = usage(reader.pid());
+    const SECONDS: u64 = 3;
+    std::thread::sleep(Duration::from_secs(SECONDS));
+    let (ticks_after, sleeps_after) = usage(reader.pid());
+    // One tick for what the ten wake-ups a second may add up to.
+    assert!(ticks_after - ticks <= 1, "{} ticks of 10 ms while idle", ticks_after - ticks);
+    assert!(sleeps_after - sleeps <= SECONDS * 10 + 2, "{} wake-ups while idle", sleeps_after - sleeps);
+    producer.send(b"after").unwrap();
+    reader.expect("after");
+    producer.close();
+    reader.finish();
+}
+
+/// Both sides sleep before each message: a wake-up that is lost makes a message late by a slice, and many late
+/// messages make the test as slow as the slices, which the counts below tell from a quick one.
+fn a_line_of_pings_wakes_sleepers() {
+    let scratch = Scratch::posix();
+    let (there, back) = (scratch.name("there"), scratch.name("back"));
+    let strategy = WaitStrategy::Sleep;
+    let mut producer = Producer::builder(there.as_str()).wait(strategy).create().unwrap();
+    let mut consumer = Consumer::builder(back.as_str()).wait(strategy).create().unwrap();
+    let (there, back) = (there.to_string(), back.to_string());
+    let echo = std::thread::spawn(move || {
+        let mut consumer = Consumer::builder(&there).wait(strategy).open().unwrap();
+        let mut producer = Producer::builder(&back).wait(strategy).open().unwrap();
+        for message in consumer.iter() {
+            producer.send(&message.unwrap().bytes).unwrap();
+        }
+        (consumer.wait_counts(), producer.wait_counts())
+    });
+    const PINGS: u64 = 20_000;
+    for ping in 0..PINGS {
+        producer.send(&ping.to_le_bytes()).unwrap();
+        assert_eq!(consumer.recv().unwrap().to_vec(), ping.to_le_bytes());
+    }
+    // A sleep that a wake-up ends sees its message. Each message is waited for by about one sleep.
+    let sleeps = consumer.wait_counts().sleeps;
+    assert!(sleeps <= PINGS + PINGS / 10, "{sleeps} sleeps for {PINGS} messages");
+    producer.close();
+    echo.join().unwrap();
+}

@@ -1,0 +1,27 @@
+//! Tests that need something special of the machine; see `shm_tests::need` for what happens without it.
+//! With `SHMRING_REQUIRE=all` nothing may be missing.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // test code: a panic is the verdict
+
+mod foreign;
+mod framework;
+mod kill;
+mod space;
+
+use shm_tests::peer::Role;
+
+const ROLES: &[(&str, Role)] = &[
+    ("fill a small file system", space::fill_a_small_file_system),
+    ("fill a file system of few inodes", space::fill_a_file_system_of_few_inodes),
+    ("grow beyond a file system", space::grow_beyond_a_file_system),
+    ("use a read-only file system", space::use_a_read_only_file_system),
+    ("exceed the file size limit", space::exceed_the_file_size_limit),
+    ("create once", kill::create_once),
+    ("open as another user", foreign::open_as_another_user),
+    ("create as another user", foreign::create_as_another_user),
+];
+
+fn main() {
+    let tests = [framework::tests(), kill::tests(), space::tests(), foreign::tests()];
+    shm_tests::run(ROLES, tests.into_iter().flatten().collect());
+}
