@@ -41,6 +41,11 @@ pub enum Error {
         /// The user who owns it.
         owner_uid: u32,
     },
+    /// The object's mode, or that of its directory, does not let this process do what it wants.
+    Forbidden {
+        /// The object's path.
+        object: String,
+    },
     /// The file system has not enough room for the object.
     OutOfSpace {
         /// The object's path.
@@ -139,7 +144,11 @@ pub enum Error {
 impl Error {
     /// Wraps the kernel's answer to `call`.
     pub(crate) fn system(call: &'static str, object: impl fmt::Display, errno: rustix::io::Errno) -> Self {
-        Self::System { call, object: object.to_string(), source: errno.into() }
+        let object = object.to_string();
+        match errno {
+            rustix::io::Errno::ACCESS | rustix::io::Errno::PERM => Self::Forbidden { object },
+            errno => Self::System { call, object, source: errno.into() },
+        }
     }
 }
 
@@ -158,6 +167,11 @@ impl fmt::Display for Error {
                 f,
                 "{object} belongs to user {owner_uid}, who is neither you nor root; \
                  name that owner when opening it if you trust them"
+            ),
+            Self::Forbidden { object } => write!(
+                f,
+                "permission denied on {object}; ask its owner for a mode that lets you \
+                 (shmring create --mode), or run as its owner"
             ),
             Self::OutOfSpace { object, bytes } => write!(
                 f,

@@ -67,6 +67,17 @@ pub fn heavy_fence() -> bool {
     membarrier(MembarrierCommand::GlobalExpedited).is_ok()
 }
 
+/// Processors that are online, whether or not this process may run on all of them; at least 1.
+pub fn processors() -> usize {
+    let online = std::fs::read_to_string("/sys/devices/system/cpu/online").unwrap_or_default();
+    let count = |range: &str| -> Option<usize> {
+        let (first, last) = range.split_once('-').unwrap_or((range, range));
+        Some(last.parse::<usize>().ok()?.checked_sub(first.parse().ok()?)? + 1)
+    };
+    let counted: Option<usize> = online.trim().split(',').map(count).sum();
+    counted.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from)).max(1)
+}
+
 /// Bytes in a page.
 pub fn page_bytes() -> usize {
     rustix::param::page_size()

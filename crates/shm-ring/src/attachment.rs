@@ -263,13 +263,17 @@ pub(crate) fn wait<H: Attached, R>(
         for spin in 0..spins.unwrap_or(SPINS_PER_CHECK) {
             if let Some(found) = attempt(handle)? {
                 if spin > 0 {
-                    handle.attachment().waiter.spinning_paid();
+                    handle.attachment().waiter.spinning_paid(spin);
                 }
                 return Ok(found);
             }
             core::hint::spin_loop();
         }
-        let armed = spins.is_some().then(|| handle.attachment().waiter.arm());
+        let armed = spins.is_some().then(|| {
+            let waiter = &mut handle.attachment().waiter;
+            waiter.spinning_did_not_pay();
+            waiter.arm()
+        });
         let result = look_before_sleep(handle, deadline, &mut attempt);
         match (result, armed) {
             (Ok(None), Some(armed)) => {
@@ -323,9 +327,10 @@ fn reason<H: Attached, R>(
     if let Some(found) = attempt(handle)? {
         return Ok(Some(found));
     }
-    notice?;
-    match end {
-        Some((number, end)) => Err(handle.attachment().tell(number, end)),
-        None => Err(Error::Detached),
+    // Garbage first; then how the other side ended, which nobody else will be told; then that the ring is gone.
+    match (notice, end) {
+        (Err(Error::Corrupt(what)), _) => Err(Error::Corrupt(what)),
+        (_, Some((number, end))) => Err(handle.attachment().tell(number, end)),
+        _ => Err(Error::Detached),
     }
 }

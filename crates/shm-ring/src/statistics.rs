@@ -65,6 +65,8 @@ pub(crate) struct ProducerStatistics {
     high_water: Counter,
     peer: Region,
     kind: Kind,
+    /// Messages sent when the last full wait was counted: a wait in many slices is one.
+    waited_at: Option<u64>,
 }
 
 impl ProducerStatistics {
@@ -76,6 +78,7 @@ impl ProducerStatistics {
             high_water: counter(HIGH_WATER_OFFSET)?,
             peer: parts.consumer.read_only(),
             kind,
+            waited_at: None,
         })
     }
 
@@ -84,8 +87,11 @@ impl ProducerStatistics {
         Ok(sent.saturating_sub(received(&self.peer, self.kind)?))
     }
 
-    pub(crate) fn count_full_wait(&self, sent: u64) {
-        self.full_waits.add_one();
+    /// The producer begins to wait for space, or goes on waiting if nothing was sent since it began.
+    pub(crate) fn count_full_wait(&mut self, sent: u64) {
+        if self.waited_at.replace(sent) != Some(sent) {
+            self.full_waits.add_one();
+        }
         // A consumer region in disorder is found by the algorithm, not by counting.
         self.high_water.raise_to(self.waiting(sent).unwrap_or(0));
     }

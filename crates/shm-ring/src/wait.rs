@@ -42,8 +42,8 @@ const SLICE_WITHOUT_FENCE: Duration = Duration::from_millis(1);
 const SPINS_MAX: u32 = 2000;
 /// And at least, while spinning did not pay.
 const SPINS_MIN: u32 = 8;
-/// A sleep shorter than this would have been better spun away.
-const SHORT_SLEEP: Duration = Duration::from_micros(60);
+/// While spinning does not pay, every so many waits try it in full once more.
+const WAITS_PER_TRIAL: u32 = 64;
 
 /// How a blocking call spends the time until the other side has done something.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -81,7 +81,10 @@ pub(crate) struct Waiter {
     last_woken: u64,
     light_fence: bool,
     strategy: WaitStrategy,
+    /// Looks at the ring before sleeping; 0 for a side that does not spin at all.
     spins: u32,
+    /// Waits since spinning paid.
+    unpaid: u32,
     counts: WaitCounts,
 }
 
@@ -95,11 +98,8 @@ pub(crate) struct Armed {
 impl Waiter {
     /// The wait words at `own` and `peer` offsets of the two regions.
     pub(crate) fn new(own: (&Region, usize), peer: (&Region, usize), strategy: WaitStrategy) -> Result<Self> {
-        let several_processors = std::thread::available_parallelism().map_or(1, usize::from) > 1;
-        let spins = match strategy {
-            WaitStrategy::Adaptive if several_processors => SPINS_MAX / 4,
-            _ => 0,
-        };
+        let adaptive = strategy == WaitStrategy::Adaptive && system::processors() > 1;
+        let spins = if adaptive { SPINS_MAX / 4 } else { 0 };
         Ok(Self {
             sleep: own.0.word(own.1 + SLEEP_OFFSET)?,
             wake: Event::new(own.0, own.1 + WAKE_OFFSET)?,
@@ -111,6 +111,7 @@ impl Waiter {
             light_fence: registered(),
             strategy,
             spins,
+            unpaid: 0,
             counts: WaitCounts::default(),
         })
     }
@@ -180,24 +181,35 @@ impl Waiter {
     /// Sleeps until woken, until `until`, or for the longest slice, whichever comes first. May return early.
     pub(crate) fn sleep(&mut self, armed: Armed, until: Deadline) -> Result<()> {
         self.counts.sleeps += 1;
-        let began = Deadline::now();
-        self.peer_wake.wait(armed.seen, until.min(began.plus(armed.longest)))?;
-        if self.spins > 0 {
-            let short = Deadline::now() < began.plus(SHORT_SLEEP);
-            self.spins =
-                if short { (self.spins * 2).min(SPINS_MAX) } else { (self.spins / 2).max(SPINS_MIN) };
-        }
+        let longest = Deadline::after(armed.longest);
+        self.peer_wake.wait(armed.seen, until.min(longest))?;
         Ok(())
     }
 
     /// How often to look before sleeping; `None` is for ever.
+    ///
+    /// That the other side answered soon after we slept does not say that it would have answered had we spun:
+    /// on a processor that both share it could not run. So only spinning itself tells whether it pays.
     pub(crate) fn spins(&self) -> Option<u32> {
-        if self.strategy == WaitStrategy::Spin { None } else { Some(self.spins) }
+        match self.strategy {
+            WaitStrategy::Spin => None,
+            _ if self.unpaid % WAITS_PER_TRIAL == WAITS_PER_TRIAL - 1 && self.spins > 0 => Some(SPINS_MAX),
+            _ => Some(self.spins),
+        }
     }
 
-    /// Looking again has paid.
-    pub(crate) fn spinning_paid(&mut self) {
-        self.spins = (self.spins + self.spins / 4).min(SPINS_MAX);
+    /// The other side answered after `spins` looks.
+    pub(crate) fn spinning_paid(&mut self, spins: u32) {
+        self.unpaid = 0;
+        self.spins = self.spins.max(spins.saturating_mul(2)).min(SPINS_MAX);
+    }
+
+    /// It did not answer while we were spinning.
+    pub(crate) fn spinning_did_not_pay(&mut self) {
+        self.unpaid = self.unpaid.wrapping_add(1);
+        if self.spins > 0 {
+            self.spins = (self.spins / 2).max(SPINS_MIN);
+        }
     }
 
     pub(crate) fn counts(&self) -> WaitCounts {

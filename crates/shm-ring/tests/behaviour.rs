@@ -215,3 +215,19 @@ fn messages_are_looked_at_in_place() {
     assert_eq!(message.read_at(usize::MAX, &mut part), 0);
     assert_eq!((message.tag(), message.len(), message.is_empty()), (9, 10, false));
 }
+
+#[test]
+fn a_wait_in_many_slices_is_one() {
+    let name = Scratch::new("slices");
+    let mut producer = Producer::builder(&name.0).capacity(32).create().unwrap();
+    let builder = Consumer::builder(&name.0);
+    producer.send(&[0; 8]).unwrap();
+    for _ in 0..3 {
+        assert!(matches!(producer.send_timeout(&[0; 8], Duration::from_millis(1)), Err(Error::TimedOut)));
+    }
+    assert_eq!(inspect(&name.0).unwrap().full_waits, 1);
+    drop(builder.clone().open().unwrap().recv().unwrap());
+    producer.send(&[0; 8]).unwrap();
+    assert!(matches!(producer.send_timeout(&[0; 8], Duration::from_millis(1)), Err(Error::TimedOut)));
+    assert_eq!(inspect(&name.0).unwrap().full_waits, 2);
+}

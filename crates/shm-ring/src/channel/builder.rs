@@ -52,10 +52,17 @@ pub(crate) mod sealed {
 /// # Ok(())
 /// # }
 /// ```
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Builder<H> {
     settings: Settings,
     _handle: PhantomData<fn() -> H>,
+}
+
+// Not derived: that would ask the handle, which can not be cloned, to be so.
+impl<H> Clone for Builder<H> {
+    fn clone(&self) -> Self {
+        Self { settings: self.settings.clone(), _handle: PhantomData }
+    }
 }
 
 impl<H: Handle> Builder<H> {

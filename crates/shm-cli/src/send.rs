@@ -1,0 +1,209 @@
+//! `shmring send`: standard input into a ring.
+
+use crate::context::Context;
+use crate::failure::{Failure, Status, note};
+use crate::input::{Framing, Input};
+use crate::signals::Signals;
+use crate::units;
+use shm_core::Name;
+use shm_ring::{Deadline, Error, Producer};
+use std::time::Duration;
+
+/// The longest chunk of raw input in one message.
+const CHUNK_BYTES: usize = 64 << 10;
+/// Messages that are there already are sent together, up to so many bytes of them.
+const BATCH_BYTES: usize = 16 << 10;
+/// The longest time without a look at signals.
+const SLICE: Duration = Duration::from_millis(100);
+
+/// Sends standard input into a ring, a message per line
+///
+/// Each line is sent as soon as it is read, without its newline. When the ring is full, sending waits for a
+/// receiver. At the end of its input it closes the stream and ends with 0, received or not: what was sent stays
+/// in the ring. Interrupted or failing, it leaves without closing, and receivers are told so.
+#[derive(clap::Args, Debug)]
+pub(crate) struct Arguments {
+    /// The ring
+    name: Name,
+    /// Create the ring if there is none
+    #[arg(long)]
+    create: bool,
+    /// Capacity of a ring that is created, such as 64KiB [default: 1MiB]
+    #[arg(long, value_name = "SIZE", value_parser = units::parse_capacity, requires = "create")]
+    capacity: Option<u64>,
+    /// A message per line (the default)
+    #[arg(long, conflicts_with = "raw")]
+    lines: bool,
+    /// Send the bytes as they come, in chunks of at most 64 KiB
+    #[arg(long)]
+    raw: bool,
+    /// Wait for space at most so long each time, such as 500ms or 5s, then end with 3
+    #[arg(long, value_name = "TIME", value_parser = units::parse_duration)]
+    timeout: Option<Duration>,
+    /// What becomes of a message for which there is no space: wait for it, drop the message and count it, or fail
+    #[arg(long, value_name = "HOW", default_value = "wait")]
+    on_full: OnFull,
+    /// End with 4 when the receiver is gone, instead of waiting for another one
+    #[arg(long)]
+    require_receiver: bool,
+}
+
+/// What becomes of a message for which there is no space.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+#[value(rename_all = "lower")]
+enum OnFull {
+    Wait,
+    Drop,
+    Fail,
+}
+
+/// Sends standard input until its end.
+pub(crate) fn run(arguments: &Arguments, context: &Context) -> Result<(), Failure> {
+    let signals = Signals::watch()?;
+    let producer = attach(arguments, context)?;
+    let framing =
+        if arguments.raw { Framing::Raw(CHUNK_BYTES.min(producer.max_message())) } else { Framing::Lines };
+    let mut sender = Sender {
+        batch_bytes: BATCH_BYTES.min(usize::try_from(producer.capacity() / 8).unwrap_or(BATCH_BYTES)),
+        producer,
+        signals: &signals,
+        arguments,
+        framing,
+        messages: 0,
+        dropped: 0,
+    };
+    let sent = sender.send_all();
+    if sender.dropped > 0 {
+        let (dropped, messages) = (sender.dropped, sender.messages);
+        note(&format!("the ring was full: {dropped} of {messages} messages were dropped"));
+    }
+    // Any failure leaves without closing.
+    sent.map(|()| sender.producer.close())
+}
+
+fn attach(arguments: &Arguments, context: &Context) -> Result<Producer, Failure> {
+    let mut builder = Producer::builder(arguments.name.as_str())
+        .directory(context.directory.clone())
+        .require_peer(arguments.require_receiver);
+    if let Some(capacity) = arguments.capacity {
+        builder = builder.capacity(capacity);
+    }
+    let opened = if arguments.create { builder.open_or_create() } else { builder.open() };
+    let producer = opened.map_err(|error| match error.is_not_found() {
+        true => Failure::error(format!("{error} (shmring create), or send with --create")),
+        false => explain(error),
+    })?;
+    if let Some(asked) = arguments.capacity.filter(|&asked| asked != producer.capacity()) {
+        note(&format!("asked for a capacity of {asked} bytes; the ring has {}", producer.capacity()));
+    }
+    Ok(producer)
+}
+
+/// The work of sending.
+struct Sender<'a> {
+    producer: Producer,
+    signals: &'a Signals,
+    arguments: &'a Arguments,
+    framing: Framing,
+    batch_bytes: usize,
+    /// Messages begun, whatever became of them.
+    messages: u64,
+    dropped: u64,
+}
+
+impl Sender<'_> {
+    fn send_all(&mut self) -> Result<(), Failure> {
+        let mut input = Input::new();
+        loop {
+            let producer = &mut self.producer;
+            let check = || producer.check().map_err(explain);
+            let more = input.read(self.signals, self.arguments.require_receiver.then_some(check))?;
+            self.send_pending(&mut input)?;
+            if !more {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Sends all messages that were read to their end.
+    fn send_pending(&mut self, input: &mut Input) -> Result<(), Failure> {
+        let pending = input.pending();
+        loop {
+            self.signals.check()?;
+            let mut batch = self.producer.batch();
+            let mut bytes = 0;
+            let mut refused = None;
+            while bytes < self.batch_bytes
+                && refused.is_none()
+                && let Some(message) = pending.next(self.framing)
+            {
+                self.messages += 1;
+                bytes += message.len() + 1;
+                refused = batch.push(pending.bytes(&message)).err().map(|error| (message, error));
+            }
+            batch.send().map_err(explain)?;
+            match refused {
+                None if bytes > 0 => {}
+                None => break,
+                Some((message, Error::Full)) => self.send_to_full_ring(pending.bytes(&message))?,
+                Some((_, Error::TooLarge { length, max })) => return Err(self.too_long(length, max)),
+                Some((_, error)) => return Err(explain(error)),
+            }
+        }
+        if pending.partial() > self.producer.max_message() {
+            self.messages += 1;
+            return Err(self.too_long(pending.partial(), self.producer.max_message()));
+        }
+        Ok(())
+    }
+
+    fn send_to_full_ring(&mut self, message: &[u8]) -> Result<(), Failure> {
+        if self.arguments.on_full == OnFull::Wait {
+            return self.send_waiting(message);
+        }
+        match self.producer.try_send(message) {
+            Err(Error::Full) if self.arguments.on_full == OnFull::Drop => {
+                self.producer.count_dropped();
+                self.dropped += 1;
+                Ok(())
+            }
+            other => other.map_err(explain),
+        }
+    }
+
+    fn send_waiting(&mut self, message: &[u8]) -> Result<(), Failure> {
+        let deadline = self.arguments.timeout.map_or(Deadline::NEVER, Deadline::after);
+        loop {
+            match self.producer.send_until(0, message, deadline.min(Deadline::after(SLICE))) {
+                Err(Error::TimedOut) if deadline.has_passed() => {
+                    let message =
+                        "timed out: the ring is full and nobody makes space; is a receiver running?";
+                    return Err(Failure::new(Status::TimedOut, message));
+                }
+                Err(Error::TimedOut) => self.signals.check()?,
+                other => return other.map_err(explain),
+            }
+        }
+    }
+
+    fn too_long(&self, length: usize, max: usize) -> Failure {
+        let line = self.messages;
+        Failure::error(format!(
+            "line {line} has {length} bytes or more, and this ring's limit is {max}; split it, send with --raw, or \
+             create a ring with more capacity"
+        ))
+    }
+}
+
+/// What the ring's answer means to a sender.
+fn explain(error: Error) -> Failure {
+    match error {
+        Error::Disconnected(end) => Failure::new(
+            Status::PeerEnded,
+            format!(
+                "the receiver {end}; start another and send the rest, or send without --require-receiver"
+            ),
+        ),
+        error => error.into(),
+    }
+}

@@ -1,0 +1,66 @@
+//! `shmring ls` and `shmring stat`: rings as they are. Looking changes nothing.
+
+use crate::context::Context;
+use crate::failure::{Failure, note};
+use crate::output::{print, print_json};
+use crate::report::{Report, is_spoilt_ring};
+use crate::table;
+use shm_core::Name;
+use shm_ring::{Error, inspect_in};
+
+/// Lists the rings
+///
+/// What is no ring, or may not be read, is left out.
+#[derive(clap::Args, Debug)]
+pub(crate) struct ListArguments {
+    /// Print a JSON array of the objects that `stat --json` prints
+    #[arg(long)]
+    json: bool,
+}
+
+/// Shows a ring
+#[derive(clap::Args, Debug)]
+pub(crate) struct StatArguments {
+    /// The ring
+    name: Name,
+    /// Print a JSON object
+    #[arg(long)]
+    json: bool,
+}
+
+/// Lists the rings.
+pub(crate) fn list(arguments: &ListArguments, context: &Context) -> Result<(), Failure> {
+    let (mut reports, mut unreadable) = (Vec::new(), 0);
+    for name in context.directory.names()? {
+        match inspect_in(&context.directory, name.as_str()) {
+            Ok(status) => reports.push(Report::new(name.as_str(), &status)),
+            Err(error) if is_spoilt_ring(&error) => note(&format!("left out: {error}")),
+            Err(Error::Memory(error)) if matches!(*error, shm_core::Error::System { .. }) => unreadable += 1,
+            Err(_) => {}
+        }
+    }
+    if arguments.json {
+        return print_json(&reports);
+    }
+    if reports.is_empty() {
+        let hidden =
+            if unreadable > 0 { format!("; {unreadable} files may not be read") } else { String::new() };
+        note(&format!("no rings in {}{hidden}", context.directory.path().display()));
+        return Ok(());
+    }
+    let header = ["NAME", "KIND", "CAPACITY", "WAITING", "SENT", "RECEIVED", "DROPPED", "PARTICIPANTS"];
+    let row = |report: &Report| {
+        let [depth, sent, received, dropped] =
+            [report.depth, report.sent, report.received, report.dropped].map(|count| count.to_string());
+        let (name, kind) = (report.name.clone(), report.kind.to_owned());
+        [name, kind, report.show_capacity(), depth, sent, received, dropped, report.show_participants()]
+    };
+    print(&table::with_header(header, reports.iter().map(row), 2..7))
+}
+
+/// Shows one ring.
+pub(crate) fn stat(arguments: &StatArguments, context: &Context) -> Result<(), Failure> {
+    let status = inspect_in(&context.directory, arguments.name.as_str())?;
+    let report = Report::new(arguments.name.as_str(), &status);
+    if arguments.json { print_json(&report) } else { print(&table::of_pairs(report.rows())) }
+}

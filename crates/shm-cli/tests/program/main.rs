@@ -1,0 +1,14 @@
+//! The program, driven as its users drive it: with arguments, pipes and signals.
+//!
+//! No test is decided by time: whatever does not end is killed after a minute, which is a failure.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // test code: a panic is the verdict
+
+mod data;
+mod ends;
+mod full;
+mod harness;
+mod interrupts;
+mod removal;
+mod verbs;
+mod wrong_files;
