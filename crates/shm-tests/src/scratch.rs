@@ -3,6 +3,7 @@
 use rustix::rand::{GetRandomFlags, getrandom};
 use shm_core::{Directory, Name, Options};
 use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
 use std::sync::Mutex;
 
 /// The names of one test, with a common prefix of process id and random digits.
@@ -15,12 +16,14 @@ pub struct Scratch {
     /// What every name begins with; empty where the whole directory is ours.
     prefix: String,
     handed_out: Mutex<Vec<String>>,
+    /// Removes everything should this process be killed: it reads until the pipe to it closes.
+    survivor: Child,
 }
 
 impl Scratch {
     /// Names in `/dev/shm` itself, where other processes see them.
     pub fn posix() -> Self {
-        Self { directory: "/dev/shm".into(), prefix: unique(), handed_out: Mutex::default() }
+        Self::new("/dev/shm".into(), unique())
     }
 
     /// A directory of its own in `/dev/shm`: whatever is in it was made by this test.
@@ -32,7 +35,21 @@ impl Scratch {
     pub fn private_in(parent: impl AsRef<Path>) -> Self {
         let directory = parent.as_ref().join(unique());
         std::fs::create_dir_all(&directory).unwrap();
-        Self { directory, prefix: String::new(), handed_out: Mutex::default() }
+        Self::new(directory, String::new())
+    }
+
+    fn new(directory: PathBuf, prefix: String) -> Self {
+        const SCRIPT: &str = "trap '' INT TERM HUP; cat >/dev/null; \
+                              if [ -n \"$2\" ]; then rm -rf -- \"$1/$2\"*; else rm -rf -- \"$1\"; fi";
+        let mut command = Command::new("sh");
+        command
+            .args(["-c", SCRIPT, "sh"])
+            .arg(&directory)
+            .arg(&prefix)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null());
+        let survivor = command.spawn().unwrap();
+        Self { directory, prefix, handed_out: Mutex::default(), survivor }
     }
 
     /// A name that ends in `suffix`.
@@ -85,6 +102,8 @@ impl Drop for Scratch {
         if self.prefix.is_empty() {
             let _ = std::fs::remove_dir(&self.directory);
         }
+        drop(self.survivor.stdin.take());
+        let _ = self.survivor.wait();
         // A test that fails anyway should be heard for its own reason.
         assert!(debris.is_empty() || std::thread::panicking(), "left in {:?}: {debris:?}", self.directory);
     }

@@ -2,8 +2,10 @@
 
 #![allow(dead_code)] // each test binary uses its part
 
+use std::io::Write;
+use std::process::{Child, Command, Stdio};
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{SystemTime, UNIX_EPOCH};
 
 /// A ring's name, removed with whatever has it when this goes out of scope, after a failure too.
 pub(crate) struct Scratch(pub(crate) String);
@@ -12,8 +14,7 @@ impl Scratch {
     pub(crate) fn new(what: &str) -> Self {
         static COUNTER: AtomicU64 = AtomicU64::new(0);
         let count = COUNTER.fetch_add(1, Ordering::Relaxed); // a unique number is all that is needed
-        let nanos = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().subsec_nanos();
-        Self(format!("shm-ring-test-{what}-{}-{nanos:x}-{count}", std::process::id()))
+        Self(format!("{}{what}-{count}", prefix()))
     }
 
     pub(crate) fn path(&self) -> std::path::PathBuf {
@@ -25,4 +26,24 @@ impl Drop for Scratch {
     fn drop(&mut self) {
         let _ = std::fs::remove_file(self.path());
     }
+}
+
+/// What all names of this process begin with. A process that survives us removes them, should we be killed.
+fn prefix() -> &'static str {
+    static PREFIX: OnceLock<(String, Child)> = OnceLock::new();
+    let (prefix, _) = PREFIX.get_or_init(|| {
+        let random = shm_core::Identity::random().unwrap();
+        let prefix = format!("shm-ring-test-{}-{random}-", std::process::id());
+        // It reads until the pipe to it closes, which happens when we end, however we end.
+        let script = format!("trap '' INT TERM HUP; cat >/dev/null; rm -f /dev/shm/{prefix}*");
+        let mut survivor = Command::new("sh")
+            .args(["-c", &script])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .spawn()
+            .unwrap();
+        survivor.stdin.as_mut().unwrap().flush().unwrap();
+        (prefix, survivor)
+    });
+    prefix
 }

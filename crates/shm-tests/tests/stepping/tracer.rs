@@ -8,7 +8,7 @@
 
 #![allow(unsafe_code)] // ptrace, and the break points that it stops at
 
-use rustix::process::{Pid, WaitOptions, waitpid};
+use rustix::process::{Pid, WaitOptions, WaitStatus, waitpid};
 use std::mem::MaybeUninit;
 use std::time::Duration;
 
@@ -38,8 +38,8 @@ pub(crate) struct Tracee {
     pid: Pid,
     /// Begun and not returned.
     in_call: bool,
-    /// A signal that came meanwhile, to be delivered.
-    signal: i32,
+    /// How it was last set going.
+    request: libc::c_uint,
 }
 
 /// In the child: lets its parent trace it.
@@ -68,10 +68,8 @@ impl Tracee {
     /// Waits until the child `pid` of this very thread has come to its first mark.
     pub(crate) fn catch(pid: u32) -> Self {
         let pid = Pid::from_raw(pid.cast_signed()).unwrap();
-        let mut tracee = Self { pid, in_call: false, signal: 0 };
-        while tracee.await_stop() != libc::SIGTRAP {
-            tracee.resume(libc::PTRACE_CONT);
-        }
+        let mut tracee = Self { pid, in_call: false, request: libc::PTRACE_CONT };
+        tracee.await_trap();
         tracee.pass_mark();
         let options = libc::PTRACE_O_TRACESYSGOOD | libc::PTRACE_O_EXITKILL;
         // SAFETY: the request takes no pointers.
@@ -141,9 +139,10 @@ impl Tracee {
         for look in 0_u32.. {
             match waitpid(Some(self.pid), WaitOptions::NOHANG).unwrap() {
                 Some((_, status)) => {
-                    self.note(status);
-                    self.in_call = false;
-                    return Step::Called;
+                    if self.trap_of(status).is_some() {
+                        self.in_call = false;
+                        return Step::Called;
+                    }
                 }
                 None if look < QUICK_LOOKS => std::thread::yield_now(),
                 // It may have returned between the two looks: then it is stopped, and does not sleep.
@@ -206,33 +205,35 @@ impl Tracee {
     }
 
     fn resume(&mut self, request: libc::c_uint) {
-        let signal = std::mem::take(&mut self.signal);
+        self.request = request;
+        self.resume_with(0);
+    }
+
+    fn resume_with(&self, signal: i32) {
         // SAFETY: the request takes no pointers.
-        let result = unsafe { libc::ptrace(request, self.pid.as_raw_pid(), 0, signal) };
+        let result = unsafe { libc::ptrace(self.request, self.pid.as_raw_pid(), 0, signal) };
         assert_eq!(result, 0, "ptrace: {}", std::io::Error::last_os_error());
     }
 
-    /// Waits until it stops by a trap of ours; other signals go to it, and it on.
+    /// Waits until it stops by a trap: which one.
     fn await_trap(&mut self) -> i32 {
-        self.await_stop()
-    }
-
-    fn await_stop(&mut self) -> i32 {
-        let (_, status) = waitpid(Some(self.pid), WaitOptions::empty()).unwrap().expect("a child");
-        self.note(status)
-    }
-
-    /// Which signal it was stopped by; keeps it for delivery if it is not one of ours.
-    fn note(&mut self, status: rustix::process::WaitStatus) -> i32 {
-        let Some(signal) = status.stopping_signal() else {
-            // It was waited for: nobody may signal its id any more, which may be another's by now.
-            eprintln!("the victim ended by itself: {status:?}");
-            std::process::exit(101);
-        };
-        if signal != libc::SIGTRAP && signal != libc::SIGTRAP | CALL_FLAG {
-            self.signal = signal;
+        loop {
+            let (_, status) = waitpid(Some(self.pid), WaitOptions::empty()).unwrap().expect("a child");
+            if let Some(trap) = self.trap_of(status) {
+                return trap;
+            }
         }
-        signal
+    }
+
+    /// The trap that stopped it. Other signals go to it, and it on.
+    fn trap_of(&self, status: WaitStatus) -> Option<i32> {
+        let signal = status.stopping_signal();
+        let signal = signal.unwrap_or_else(|| panic!("the victim ended by itself: {status:?}"));
+        if signal & !CALL_FLAG == libc::SIGTRAP {
+            return Some(signal);
+        }
+        self.resume_with(signal);
+        None
     }
 }
 

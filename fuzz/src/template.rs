@@ -1,0 +1,127 @@
+//! Rings made by the real code, in states worth starting from.
+
+use crate::object::{NAME, Scratch};
+use shm_core::header::{CREATED_OFFSET, INSTANCE_OFFSET};
+use shm_ring::layout::{
+    CONSUMER_REGION_OFFSET, CONSUMER_SEAT_OFFSET, PID_OFFSET, PRODUCER_REGION_OFFSET, PRODUCER_SEAT_OFFSET,
+};
+use shm_ring::{Builder, Consumer, Producer, Result, TypedConsumer, TypedProducer};
+use std::sync::LazyLock;
+
+/// Length of the template that is all zeros: that of the smallest ring.
+const ZEROS_BYTES: usize = 8192;
+
+static TEMPLATES: LazyLock<Vec<Vec<u8>>> = LazyLock::new(|| make().expect("rings to start from"));
+
+/// How many there are.
+pub fn count() -> usize {
+    TEMPLATES.len()
+}
+
+/// The bytes of one; `index` wraps around. The first is all zeros.
+pub fn of(index: usize) -> &'static [u8] {
+    &TEMPLATES[index % TEMPLATES.len()]
+}
+
+fn make() -> Result<Vec<Vec<u8>>> {
+    Ok(vec![
+        vec![0; ZEROS_BYTES],
+        image(empty)?,
+        image(messages)?,
+        image(wrapped)?,
+        image(tenures)?,
+        image(values)?,
+        image(border)?,
+        image(characters)?,
+    ])
+}
+
+/// The object as it is while `leave`'s handles are attached: to whoever opens the copy, they died.
+fn image<H>(leave: impl FnOnce(&Scratch) -> Result<H>) -> Result<Vec<u8>> {
+    let scratch = Scratch::new();
+    let handles = leave(&scratch)?;
+    let mut bytes = std::fs::read(scratch.object()).expect("the object that was just made");
+    drop(handles);
+    // The same bytes at every start.
+    bytes[INSTANCE_OFFSET..INSTANCE_OFFSET + 16].fill(7);
+    bytes[CREATED_OFFSET..CREATED_OFFSET + 8].fill(0);
+    for seat in [PRODUCER_REGION_OFFSET + PRODUCER_SEAT_OFFSET, CONSUMER_REGION_OFFSET + CONSUMER_SEAT_OFFSET]
+    {
+        bytes[seat + PID_OFFSET..seat + PID_OFFSET + 4].fill(1);
+    }
+    Ok(bytes)
+}
+
+fn builder<H: shm_ring::channel::builder::Handle>(
+    new: fn(&str) -> Builder<H>,
+    scratch: &Scratch,
+) -> Builder<H> {
+    new(NAME).directory(scratch.directory())
+}
+
+fn empty(scratch: &Scratch) -> Result<()> {
+    builder(Producer::builder, scratch).capacity(32).create().map(drop)
+}
+
+fn messages(scratch: &Scratch) -> Result<()> {
+    let mut producer = builder(Producer::builder, scratch).capacity(64).create()?;
+    producer.send(b"one")?;
+    producer.send_tagged(2, b"")?;
+    producer.close();
+    Ok(())
+}
+
+fn wrapped(scratch: &Scratch) -> Result<(Producer, Consumer)> {
+    let mut producer = builder(Producer::builder, scratch).capacity(128).create()?;
+    let mut consumer = builder(Consumer::builder, scratch).open()?;
+    for length in [40, 24, 30, 17] {
+        producer.send(&[b'x'; 64][..length])?;
+        if length != 17 {
+            consumer.recv()?;
+        }
+    }
+    Ok((producer, consumer))
+}
+
+fn tenures(scratch: &Scratch) -> Result<Producer> {
+    let mut producer = builder(Producer::builder, scratch).capacity(256).create()?;
+    producer.send(b"of the first")?;
+    drop(producer);
+    let mut consumer = builder(Consumer::builder, scratch).open()?;
+    consumer.recv()?;
+    let mut producer = builder(Producer::builder, scratch).open()?;
+    producer.send(b"of the second")?;
+    producer.close();
+    let mut producer = builder(Producer::builder, scratch).open()?;
+    producer.send(b"of the third")?;
+    consumer.try_recv().map(drop).err(); // tells the end of the first
+    Ok(producer)
+}
+
+fn values(scratch: &Scratch) -> Result<()> {
+    let mut producer = builder(TypedProducer::<u64>::builder, scratch).capacity(4).create()?;
+    for value in 1..4 {
+        producer.send(&value)?;
+    }
+    let mut consumer = builder(TypedConsumer::<u64>::builder, scratch).open()?;
+    consumer.recv()?;
+    producer.close();
+    Ok(())
+}
+
+/// A consumer of the first tenure, and values of the second behind its border.
+fn border(scratch: &Scratch) -> Result<(TypedProducer<u64>, TypedConsumer<u64>)> {
+    let mut producer = builder(TypedProducer::<u64>::builder, scratch).capacity(2).create()?;
+    let consumer = builder(TypedConsumer::<u64>::builder, scratch).open()?;
+    producer.send(&1)?;
+    drop(producer);
+    let mut producer = builder(TypedProducer::<u64>::builder, scratch).open()?;
+    producer.send(&2)?;
+    Ok((producer, consumer))
+}
+
+fn characters(scratch: &Scratch) -> Result<()> {
+    let mut producer = builder(TypedProducer::<char>::builder, scratch).capacity(4).create()?;
+    producer.send(&'a')?;
+    producer.send(&'\u{10FFFF}')
+}
