@@ -26,8 +26,7 @@ impl Deadline {
 
     /// The present moment.
     pub fn now() -> Self {
-        let now = clock_gettime(ClockId::Monotonic);
-        Self { monotonic_ns: now.tv_sec.saturating_mul(NANOS_PER_SECOND).saturating_add(now.tv_nsec) }
+        Self::read(ClockId::Monotonic)
     }
 
     /// `timeout` from now. Longer than the clock can count is never.
@@ -45,6 +44,16 @@ impl Deadline {
     /// Whether the moment has passed.
     pub fn has_passed(self) -> bool {
         self != Self::NEVER && Self::now() >= self
+    }
+
+    /// Whether the moment has passed, to within some milliseconds: it may say so that much late, and costs less.
+    pub fn has_about_passed(self) -> bool {
+        self != Self::NEVER && Self::read(ClockId::MonotonicCoarse) >= self
+    }
+
+    fn read(clock: ClockId) -> Self {
+        let now = clock_gettime(clock);
+        Self { monotonic_ns: now.tv_sec.saturating_mul(NANOS_PER_SECOND).saturating_add(now.tv_nsec) }
     }
 
     /// Time left until the moment, zero when it has passed.

@@ -6,7 +6,9 @@
 //! memory the compiler does not look into. What arrives may be a mixture of old and new bytes when the
 //! other side breaks the protocol; it is always *some* bytes, and they stay as they are once copied.
 //!
-//! The idea of a byte-wise atomic copy is that of C++ paper P1478.
+//! The idea of a byte-wise atomic copy is that of C++ paper P1478. Rust's standard library does not promise what
+//! racing atomic accesses of different sizes do; they happen here only when a peer breaks the protocol, or a
+//! user of raw regions races with himself at overlapping places. Processors give some mixture of bytes.
 
 #![allow(unsafe_code)] // raw pointers into shared memory: this file, `access` and `region` only
 

@@ -50,7 +50,7 @@ pub enum Error {
     OutOfSpace {
         /// The object's path.
         object: String,
-        /// Bytes asked for.
+        /// Bytes asked for; 0 where room for another file is what is missing.
         bytes: u64,
     },
     /// The object has lost its name: it was removed, and whoever opens the name now gets another object.
@@ -172,6 +172,10 @@ impl fmt::Display for Error {
                 f,
                 "permission denied on {object}; ask its owner for a mode that lets you \
                  (shmring create --mode), or run as its owner"
+            ),
+            Self::OutOfSpace { object, bytes: 0 } => write!(
+                f,
+                "out of space: the file system of {object} has no room for another file; remove some"
             ),
             Self::OutOfSpace { object, bytes } => write!(
                 f,

@@ -34,6 +34,9 @@
 //! # }
 //! ```
 
+#[cfg(not(target_pointer_width = "64"))]
+compile_error!("shm-core needs 64-bit atomics and addresses");
+
 mod access;
 pub mod clock;
 mod copy;

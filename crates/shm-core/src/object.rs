@@ -345,14 +345,22 @@ impl Object {
 
     /// Changes the size. New bytes are zero and backed by memory. Mappings keep the length they were
     /// made with; the part of one that lies beyond a smaller size faults when touched, which is why
-    /// this is refused while anybody [attends](Self::attend) the object.
+    /// this is refused while anybody else [attends](Self::attend) the object. From then on this descriptor
+    /// attends it.
     ///
     /// # Errors
     /// [`Error::InUse`], [`Error::OutOfSpace`] (the size is then what it was), or what the system says.
     pub fn resize(&self, bytes: u64) -> Result<()> {
-        if !lock::is_free(&self.descriptor, lock::PRESENCE_BYTE)? {
+        // Held, not only asked for: nobody comes to the object while it changes.
+        if !lock::try_lock(&self.descriptor, lock::PRESENCE_BYTE, Lock::Exclusive)? {
             return Err(Error::InUse { object: self.path.clone() });
         }
+        let resized = self.resize_alone(bytes);
+        lock::try_lock(&self.descriptor, lock::PRESENCE_BYTE, Lock::Shared)?; // makes less of our own lock
+        resized
+    }
+
+    fn resize_alone(&self, bytes: u64) -> Result<()> {
         let old = self.stat()?.bytes;
         if bytes > old {
             return allocate(self.descriptor.as_fd(), old, bytes, &self.path);

@@ -89,8 +89,10 @@ impl Region {
 
     fn from_backing(backing: Backing, bytes: usize, access: Access) -> Result<Self> {
         let none = || Error::ZeroLength { object: "a region".to_owned() };
+        // In its place before an address is taken of it: moving a box ends what was derived from it.
+        let backing = Arc::new(backing);
         let base = NonNull::new(backing.base()).filter(|_| bytes > 0).ok_or_else(none)?;
-        Ok(Self { base, bytes, access, backing: Arc::new(backing) })
+        Ok(Self { base, bytes, access, backing })
     }
 
     /// How many bytes the region has.
@@ -176,7 +178,8 @@ impl Region {
         self.writable()?;
         let target = self.at(Span::new(offset, bytes.len()))?;
         // SAFETY: `target` lies in the mapping with all of `bytes.len()`, writable as checked; `bytes` is
-        // private memory, since no slice of a mapping exists.
+        // memory that nobody writes meanwhile, since it is borrowed (a slice over a mapping can only come from
+        // somebody's unsafe promise of just that).
         unsafe { access::to_shared(bytes.as_ptr(), target.as_ptr(), bytes.len()) };
         Ok(())
     }

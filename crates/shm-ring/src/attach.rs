@@ -3,7 +3,7 @@
 
 use crate::error::{Error, Result, Role};
 use crate::layout::{CONSUMER_WAIT_OFFSET, NOTICE_OFFSET, PRODUCER_WAIT_OFFSET};
-use crate::layout::{Geometry, NOTICE_POISONED, NOTICE_REMOVED, Parts};
+use crate::layout::{Geometry, Kind, NOTICE_POISONED, NOTICE_REMOVED, Parts};
 use crate::wait::WaitStrategy;
 use shm_core::sync::Ordering;
 use shm_core::{
@@ -27,6 +27,7 @@ pub(crate) struct Settings {
     pub(crate) wait: WaitStrategy,
     pub(crate) attach_timeout: Duration,
     pub(crate) require_peer: bool,
+    pub(crate) backstop: bool,
     pub(crate) schema: String,
 }
 
@@ -92,33 +93,43 @@ impl Settings {
     }
 
     fn open(&self, name: &Name, content: &Content) -> Result<Mapped> {
-        let options = self.options();
-        let object = options.open(name, Access::ReadWrite)?;
-        let (region, header, geometry) = read(&object, Access::ReadWrite)?;
-        if geometry.kind != content.geometry.kind {
-            let (found, wanted) = (geometry.kind, content.geometry.kind);
-            return Err(Error::WrongKind { found, wanted });
-        }
-        if header.fingerprint != content.fingerprint {
-            return Err(Error::WrongType { wanted: content.type_name });
-        }
-        match notices(&Parts::of(&region, &geometry)?)? {
-            // Its remover was killed between telling and unlinking, or is about to unlink: help it.
-            notices if notices & NOTICE_REMOVED != 0 => {
-                options.remove::<Error>(name, Removal::Always, |_| Ok(()))?;
-                return Err(shm_core::Error::NotFound { object: object.path().to_owned() }.into());
-            }
-            notices if notices & NOTICE_POISONED != 0 => {
-                return Err(Error::Corrupt("a participant has found it so"));
-            }
-            _ => {}
-        }
+        let object = self.options().open(name, Access::ReadWrite)?;
+        // Before anything is mapped: nobody shrinks an object that is attended.
         object.attend().map_err(|error| match error {
             // Removed since we opened it: for whoever asks for the name now, it does not exist.
             shm_core::Error::Detached { object } => shm_core::Error::NotFound { object },
             error => error,
         })?;
+        let (region, header, geometry) = read(&object, Access::ReadWrite)?;
+        let wanted = &content.geometry;
+        if geometry.kind != wanted.kind {
+            return Err(Error::WrongKind { found: geometry.kind, wanted: wanted.kind });
+        }
+        let other_slots = geometry.kind == Kind::SpscTyped && geometry.message_bytes != wanted.message_bytes;
+        if header.fingerprint != content.fingerprint || other_slots {
+            return Err(Error::WrongType { wanted: content.type_name });
+        }
+        let notices = notices(&Parts::of(&region, &geometry)?)?;
+        if notices & NOTICE_REMOVED != 0 {
+            return Err(self.finish_removal(name, &object)?);
+        }
+        if notices & NOTICE_POISONED != 0 {
+            return Err(Error::Corrupt("a participant has found it so"));
+        }
         Ok(Mapped { object, region, geometry })
+    }
+
+    /// A ring is marked as removed and still has its name: its remover was killed in between, or is about to
+    /// unlink it. Helps, and says what is true then: that there is no ring of that name.
+    fn finish_removal(&self, name: &Name, marked: &Object) -> Result<Error> {
+        let gone = || Error::from(shm_core::Error::NotFound { object: marked.path().to_owned() });
+        // The name may mean another ring by now: only the one that was seen marked loses it. We hold that one
+        // open, so its inode can not be another's.
+        let inode = marked.stat()?.inode;
+        self.options().remove::<Error>(name, Removal::Always, |named| {
+            if named.stat()?.inode == inode { Ok(()) } else { Err(gone()) }
+        })?;
+        Ok(gone())
     }
 }
 

@@ -11,8 +11,6 @@ use shm_core::{Deadline, Object};
 
 /// Looks of a spinning side at the ring, between two looks at the clock and at the other side.
 const SPINS_PER_CHECK: u32 = 4096;
-/// Calls that find nothing, between two looks at the clock.
-const QUIET_CALLS_PER_CHECK: u32 = 64;
 
 /// One side's place at a ring. Dropping it leaves without closing.
 #[derive(Debug)]
@@ -34,7 +32,6 @@ pub(crate) struct Attachment {
     /// The other side's last tenure whose end this side was told.
     told: u64,
     next_probe: Deadline,
-    quiet_calls: u32,
 }
 
 /// What a handle gives to be waited with.
@@ -56,13 +53,12 @@ impl Attachment {
         let parts = Parts::of(&region, &geometry)?;
         let seat = OwnSeat::claim(&object, &parts, role, deadline)?;
         let [own, other] = wait_words(&parts, role);
-        let waiter = Waiter::new(own, other, settings.wait)?;
+        let waiter = Waiter::new(own, other, settings.wait, settings.backstop)?;
         let resumed = resume(&parts, seat.number());
         if let Err(Error::Corrupt(_)) = resumed {
             waiter.leave_notice(NOTICE_POISONED);
         }
         let (algorithm, position) = resumed?;
-        seat.sit(position);
         let peer = Seat::of(&parts, role.peer())?;
         // For a consumer, the producers up to now are one stream; an end of theirs may still be to be told.
         // A producer only cares for consumers that it has met.
@@ -75,6 +71,12 @@ impl Attachment {
             Role::Consumer => seat.told.load(Ordering::Relaxed), // own, or a predecessor's whose lock we hold
             Role::Producer => entered - u64::from(entered > 0 && !gone),
         };
+        if told > entered {
+            waiter.leave_notice(NOTICE_POISONED);
+            return Err(Error::Corrupt("a side was told of a tenure that is still to come"));
+        }
+        // Last: whoever fails before it has never been there.
+        seat.sit(position);
         let mut attachment = Self {
             role,
             seat,
@@ -87,10 +89,9 @@ impl Attachment {
             tell_ends: role == Role::Consumer || settings.require_peer,
             entered,
             told,
-            next_probe: Deadline::now().plus(SLICE),
-            quiet_calls: 0,
+            next_probe: if settings.backstop { Deadline::now().plus(SLICE) } else { Deadline::NEVER },
         };
-        attachment.waiter.wake()?;
+        attachment.waiter.wake();
         Ok((attachment, algorithm))
     }
 
@@ -114,19 +115,37 @@ impl Attachment {
         }
     }
 
+    /// Garbage that was found before.
+    #[inline(always)]
+    pub(crate) fn sound(&self) -> Result<()> {
+        self.corrupt.map_or(Ok(()), |what| Err(Error::Corrupt(what)))
+    }
+
     /// What stands against any further call, the other side's end included, as far as the kernel can say now.
     pub(crate) fn check(&mut self) -> Result<()> {
         self.not_ready()?;
-        match self.unheard_end(true)? {
+        match self.unheard_end(true).map_err(|error| self.judge(error))? {
             Some((number, end)) => Err(self.tell(number, end)),
             None => Ok(()),
         }
     }
 
+    /// For a producer that is to be told of its consumers' ends while there is space as well: asks now and then.
+    #[inline(always)]
+    pub(crate) fn watch(&mut self) -> Result<()> {
+        if self.tell_ends && self.next_probe.has_about_passed() { self.watch_now() } else { Ok(()) }
+    }
+
+    #[cold]
+    fn watch_now(&mut self) -> Result<()> {
+        self.next_probe = Deadline::now().plus(SLICE);
+        self.check()
+    }
+
     /// After publishing: wakes the other side if it sleeps.
     #[inline(always)]
-    pub(crate) fn notify(&mut self) -> Result<()> {
-        self.waiter.notify()
+    pub(crate) fn notify(&mut self) {
+        self.waiter.notify();
     }
 
     /// Passes an error of the algorithm on; garbage stops this side for good, and the other one as well.
@@ -137,8 +156,7 @@ impl Attachment {
         {
             self.corrupt = Some(what);
             self.waiter.leave_notice(NOTICE_POISONED);
-            // The other side may sleep; that it wakes late is no reason to hide this error.
-            let _ = self.waiter.wake();
+            self.waiter.wake();
         }
         error
     }
@@ -161,6 +179,9 @@ impl Attachment {
     pub(crate) fn enter(&mut self, number: u64) -> Result<()> {
         if number <= self.entered {
             return Ok(());
+        }
+        if number > self.peer.tenure()?.number {
+            return Err(Error::Corrupt("a tenure has begun that is still to come"));
         }
         if self.tell_ends && self.told + 1 < number {
             let end = self.peer.worst_end(self.told, number - 1);
@@ -224,7 +245,7 @@ impl Attachment {
     /// Says at which position we stop, and wakes the other side, so that it learns of our end.
     fn leave(&mut self) {
         self.seat.leave(self.closed);
-        let _ = self.waiter.wake(); // should it fail, the other side finds out within a slice
+        self.waiter.wake();
     }
 }
 
@@ -246,9 +267,7 @@ pub(crate) fn try_now<H: Attached, R>(
     if let Some(found) = attempt(handle)? {
         return Ok(Some(found));
     }
-    let place = handle.attachment();
-    place.quiet_calls = place.quiet_calls.wrapping_add(1);
-    let probe = place.quiet_calls.is_multiple_of(QUIET_CALLS_PER_CHECK) && place.next_probe.has_passed();
+    let probe = handle.attachment().next_probe.has_about_passed();
     reason(handle, probe, &mut attempt)
 }
 
@@ -259,6 +278,9 @@ pub(crate) fn wait<H: Attached, R>(
     mut attempt: impl FnMut(&mut H) -> Result<Option<R>>,
 ) -> Result<R> {
     loop {
+        if deadline.has_passed() {
+            return look_before_sleep(handle, deadline, &mut attempt)?.ok_or(Error::TimedOut);
+        }
         let spins = handle.attachment().waiter.spins();
         for spin in 0..spins.unwrap_or(SPINS_PER_CHECK) {
             if let Some(found) = attempt(handle)? {
@@ -280,6 +302,7 @@ pub(crate) fn wait<H: Attached, R>(
                 let place = handle.attachment();
                 let until = deadline.min(place.next_probe);
                 place.waiter.sleep(armed, until)?;
+                place.waiter.disarm();
             }
             (Ok(None), None) => {}
             (done, armed) => {
@@ -313,7 +336,7 @@ fn reason<H: Attached, R>(
     attempt: &mut impl FnMut(&mut H) -> Result<Option<R>>,
 ) -> Result<Option<R>> {
     let place = handle.attachment();
-    let end = place.unheard_end(probe)?;
+    let end = place.unheard_end(probe).map_err(|error| place.judge(error))?;
     let alone = if probe {
         place.next_probe = Deadline::now().plus(SLICE);
         place.alone_for_good()?
@@ -332,5 +355,29 @@ fn reason<H: Attached, R>(
         (Err(Error::Corrupt(what)), _) => Err(Error::Corrupt(what)),
         (_, Some((number, end))) => Err(handle.attachment().tell(number, end)),
         _ => Err(Error::Detached),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Consumer, Producer};
+
+    /// What was sent between the look and the end comes before the end.
+    #[test]
+    fn an_end_is_believed_only_after_another_look() {
+        let name = format!("shm-ring-attachment-{}", std::process::id());
+        let mut producer = Some(Producer::create(&name).unwrap());
+        let mut consumer = Consumer::open(&name).unwrap();
+        std::fs::remove_file(format!("/dev/shm/{name}")).unwrap(); // nothing stays behind, whatever comes now
+        let found = try_now(&mut consumer, |consumer| {
+            let found = consumer.attempt();
+            if let Some(mut producer) = producer.take() {
+                producer.send(b"last").unwrap();
+                producer.close();
+            }
+            found
+        });
+        assert_eq!(found.unwrap().unwrap().length, 4);
     }
 }

@@ -74,8 +74,8 @@ fn status(object: &Object, header: &Header, geometry: &Geometry, parts: &Parts) 
     let notices = notices(parts)?;
     let participants = participants(object, parts)?;
     let received = statistics::received(&parts.consumer, geometry.kind)?;
-    let sent =
-        statistics::sent(&parts.producer, geometry.kind)? + unrecorded(geometry.kind, parts, &participants)?;
+    let sent = statistics::sent(&parts.producer, geometry.kind)?;
+    let sent = sent.saturating_add(unrecorded(geometry.kind, parts, &participants)?);
     let depth = sent.saturating_sub(received);
     let (full_waits, dropped) = statistics::full_waits_and_dropped(parts)?;
     Ok(Status {
@@ -101,13 +101,17 @@ fn status(object: &Object, header: &Header, geometry: &Geometry, parts: &Parts) 
 
 /// Messages that a producer published and was killed before it counted them: its successor will count them.
 fn unrecorded(kind: Kind, parts: &Parts, participants: &[Participant]) -> Result<u64> {
-    let died = participants.iter().any(|who| who.role == Role::Producer && !who.alive);
-    if kind != Kind::SpscBytes || !died {
+    let dead = participants.iter().find(|who| who.role == Role::Producer && !who.alive);
+    let (Kind::SpscBytes, Some(dead)) = (kind, dead) else {
+        return Ok(0);
+    };
+    let tail = ledger::read(&parts.producer, TAIL_OFFSET)?;
+    let walked = walk(&parts.data.words()?, tail.position, parts.data.bytes() as u64);
+    // A successor that came meanwhile counts them itself, and may have written over them.
+    if Seat::of(parts, Role::Producer)?.tenure()?.number != dead.tenure {
         return Ok(0);
     }
-    let tail = ledger::read(&parts.producer, TAIL_OFFSET)?;
-    let (_, messages) = walk(&parts.data.words()?, tail.position, parts.data.bytes() as u64)?;
-    Ok(messages)
+    walked.map(|(_, messages)| messages)
 }
 
 /// Who sits at the ring, and who died sitting there.

@@ -7,7 +7,7 @@
 
 use crate::error::{Error, Result};
 use crate::layout::{LEDGER_COUNT_OFFSET, LEDGER_ENTRY_BYTES, LEDGER_POSITION_OFFSET};
-use shm_core::sync::Ordering;
+use shm_core::sync::{Ordering, compiler_fence};
 use shm_core::{ReadWord, Region, Word};
 
 /// What a ledger says.
@@ -56,6 +56,9 @@ impl Ledger {
         }
         self.next ^= 1;
         self.balance = balance;
+        // A killed writer leaves a prefix of its compiled program: neither what follows from this entry (a
+        // message that is handed out) nor the next entry's count may come before it.
+        compiler_fence(Ordering::SeqCst); // F2 pairs with A2
     }
 }
 
@@ -119,5 +122,27 @@ mod tests {
         assert!(Ledger::resume(&region, 0).is_err());
         region.write_value(0, &(u64::MAX - 7)).unwrap();
         assert!(read(&region, 0).is_err());
+    }
+
+    /// A reader at work at the same time sees some prefix of the stores, as a kill would leave it: never a
+    /// position ahead of its count.
+    #[test]
+    fn the_count_is_stored_before_the_position() {
+        let region = Region::on_heap(128).unwrap();
+        let mut ledger = Ledger::resume(&region, 0).unwrap();
+        let stop = std::sync::atomic::AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                while !stop.load(Ordering::Relaxed) {
+                    // only ends the test
+                    let seen = read(&region, 0).unwrap();
+                    assert!(seen.count * 8 >= seen.position, "{seen:?}");
+                }
+            });
+            for step in 1..=1_000_000_u64 {
+                ledger.advance(step * 8, 1);
+            }
+            stop.store(true, Ordering::Relaxed); // only ends the test
+        });
     }
 }

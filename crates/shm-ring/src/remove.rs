@@ -39,6 +39,9 @@ pub fn remove_in(directory: &Directory, name: &str, removal: Removal) -> Result<
         Ok(())
     });
     if let Some(parts) = &ring {
+        if removed.is_err() {
+            unmark(parts)?; // it keeps its name, so it is not removed
+        }
         wake_all(parts)?;
     }
     match removed {
@@ -64,6 +67,18 @@ fn mark(object: &Object, removal: Removal) -> Result<Option<Parts>> {
         }
     }
     Ok(Some(parts))
+}
+
+fn unmark(parts: &Parts) -> Result<()> {
+    for (region, words) in wait_words(parts, Role::Producer) {
+        let notice: Word<u32> = region.word(words + NOTICE_OFFSET)?;
+        let mut seen = notice.load(Ordering::Relaxed); // a hint, as in `mark`
+        let relaxed = Ordering::Relaxed; // as above
+        while let Err(now) = notice.compare_exchange(seen, seen & !NOTICE_REMOVED, relaxed, relaxed) {
+            seen = now;
+        }
+    }
+    Ok(())
 }
 
 fn is_ours(object: &Object) -> bool {

@@ -29,6 +29,8 @@ use std::time::Duration;
 
 /// Between two attempts at a lock that is still held, at first and at most.
 const RETRY: (Duration, Duration) = (Duration::from_micros(100), Duration::from_millis(2));
+/// Looks at a seat whose tenure changes at every look.
+const PRESENCE_LOOKS: u32 = 100;
 const TENURE_NUMBER_MAX: u64 = u64::MAX >> TENURE_STATE_BITS >> 1;
 const STATE_MASK: u64 = (1 << TENURE_STATE_BITS) - 1;
 
@@ -111,7 +113,7 @@ impl Seat {
     ///
     /// It is a statement about a moment: somebody may come right after.
     pub(crate) fn presence(&self, kernel: Option<&Object>) -> Result<Presence> {
-        loop {
+        for _ in 0..PRESENCE_LOOKS {
             let tenure = self.tenure()?;
             let end = match tenure.state {
                 TENURE_JOINED => match kernel {
@@ -128,6 +130,8 @@ impl Seat {
                 return Ok(Presence::Gone(tenure.number, end));
             }
         }
+        // They come and go faster than can be looked: somebody is there.
+        Ok(Presence::Sits(self.tenure()?.number))
     }
 
     /// The worst end of the tenures after `after` up to `last`, all of which have successors.
@@ -153,7 +157,6 @@ impl Seat {
 #[derive(Debug)]
 pub(crate) struct OwnSeat {
     tenure: Word<u64>,
-    pid: Word<u32>,
     began: Word<u64>,
     dropped: Word<u64>,
     died: Word<u64>,
@@ -181,9 +184,10 @@ impl OwnSeat {
         if previous.number >= TENURE_NUMBER_MAX {
             return Err(Error::Corrupt("a seat's tenure is impossible"));
         }
+        let pid: Word<u32> = region.word(seat + PID_OFFSET)?;
+        pid.store(std::process::id(), Ordering::Relaxed); // shown to people who find the seat taken
         Ok(Self {
             tenure,
-            pid: region.word(seat + PID_OFFSET)?,
             began: region.word(seat + BEGAN_OFFSET)?,
             dropped: region.word(seat + DROPPED_BITS_OFFSET)?,
             died: region.word(seat + DIED_BITS_OFFSET)?,
@@ -208,7 +212,6 @@ impl OwnSeat {
         set(&self.died, self.previous.state == TENURE_JOINED);
         set(&self.dropped, self.previous.state == TENURE_DROPPED);
         self.began.store(position, Ordering::Relaxed); // ordered by R8
-        self.pid.store(std::process::id(), Ordering::Relaxed); // shown to people
         let joined = Tenure { number: self.number(), state: TENURE_JOINED };
         self.tenure.store(joined.word(), Ordering::Release); // R8 pairs with A10 A11 F4 F5
     }

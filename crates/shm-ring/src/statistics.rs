@@ -136,7 +136,7 @@ impl ConsumerStatistics {
 
     #[cold]
     fn sample_now(&mut self, received: u64) {
-        self.next_sample = if received < SAMPLE_EVERY { 0 } else { received + SAMPLE_EVERY };
+        self.next_sample = if received < SAMPLE_EVERY { 0 } else { received.saturating_add(SAMPLE_EVERY) };
         // A producer region in disorder is found by the algorithm, not by counting.
         self.high_water.raise_to(self.waiting(received).unwrap_or(0));
     }

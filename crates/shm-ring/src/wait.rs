@@ -81,6 +81,8 @@ pub(crate) struct Waiter {
     last_woken: u64,
     light_fence: bool,
     strategy: WaitStrategy,
+    /// Whether sleeps are bounded by slices.
+    backstop: bool,
     /// Looks at the ring before sleeping; 0 for a side that does not spin at all.
     spins: u32,
     /// Waits since spinning paid.
@@ -97,7 +99,12 @@ pub(crate) struct Armed {
 
 impl Waiter {
     /// The wait words at `own` and `peer` offsets of the two regions.
-    pub(crate) fn new(own: (&Region, usize), peer: (&Region, usize), strategy: WaitStrategy) -> Result<Self> {
+    pub(crate) fn new(
+        own: (&Region, usize),
+        peer: (&Region, usize),
+        strategy: WaitStrategy,
+        backstop: bool,
+    ) -> Result<Self> {
         let adaptive = strategy == WaitStrategy::Adaptive && system::processors() > 1;
         let spins = if adaptive { SPINS_MAX / 4 } else { 0 };
         Ok(Self {
@@ -110,6 +117,7 @@ impl Waiter {
             last_woken: 0,
             light_fence: registered(),
             strategy,
+            backstop,
             spins,
             unpaid: 0,
             counts: WaitCounts::default(),
@@ -134,7 +142,7 @@ impl Waiter {
 
     /// After publishing: wakes the other side if it sleeps.
     #[inline(always)]
-    pub(crate) fn notify(&mut self) -> Result<()> {
+    pub(crate) fn notify(&mut self) {
         if self.light_fence {
             compiler_fence(Ordering::SeqCst); // F6 pairs with F7
         } else {
@@ -142,23 +150,23 @@ impl Waiter {
         }
         let sleep = self.peer_sleep.load(Ordering::Relaxed); // ordered by F6 or F8
         if sleep & 1 == 1 && sleep != self.last_woken {
-            self.wake_sleeper(sleep)?;
+            self.wake_sleeper(sleep);
         }
-        Ok(())
     }
 
     #[cold]
-    fn wake_sleeper(&mut self, sleep: u64) -> Result<()> {
+    fn wake_sleeper(&mut self, sleep: u64) {
         self.last_woken = sleep;
-        self.wake()
+        self.wake();
     }
 
     /// Wakes the other side whether it sleeps or not: what a newcomer does once, for a predecessor that was
     /// killed between publishing and waking.
-    pub(crate) fn wake(&mut self) -> Result<()> {
+    pub(crate) fn wake(&mut self) {
         self.counts.wakes += 1;
-        self.wake.signal()?;
-        Ok(())
+        // FUTEX_WAKE on mapped memory has no way to fail; if it did, the sleeper would look again within a slice,
+        // and that what was published is published would still be true.
+        let _ = self.wake.signal();
     }
 
     /// Says that we are about to sleep. Look again before [`sleep`](Self::sleep), and [`disarm`](Self::disarm)
@@ -181,7 +189,7 @@ impl Waiter {
     /// Sleeps until woken, until `until`, or for the longest slice, whichever comes first. May return early.
     pub(crate) fn sleep(&mut self, armed: Armed, until: Deadline) -> Result<()> {
         self.counts.sleeps += 1;
-        let longest = Deadline::after(armed.longest);
+        let longest = if self.backstop { Deadline::after(armed.longest) } else { Deadline::NEVER };
         self.peer_wake.wait(armed.seen, until.min(longest))?;
         Ok(())
     }
@@ -229,24 +237,25 @@ mod tests {
 
     fn pair() -> (Waiter, Waiter) {
         let region = Region::on_heap(256).unwrap();
-        let new = |own, peer| Waiter::new((&region, own), (&region, peer), WaitStrategy::Sleep).unwrap();
+        let new =
+            |own, peer| Waiter::new((&region, own), (&region, peer), WaitStrategy::Sleep, false).unwrap();
         (new(0, 128), new(128, 0))
     }
 
     #[test]
     fn only_a_sleeper_is_woken_and_once_for_each_arming() {
         let (mut sleeper, mut publisher) = pair();
-        publisher.notify().unwrap();
+        publisher.notify();
         assert_eq!(publisher.counts().wakes, 0);
         for arming in 1..4 {
             sleeper.arm();
             for _ in 0..3 {
-                publisher.notify().unwrap();
+                publisher.notify();
             }
             assert_eq!(publisher.counts().wakes, arming);
         }
         sleeper.disarm();
-        publisher.notify().unwrap();
+        publisher.notify();
         assert_eq!(publisher.counts().wakes, 3);
     }
 
@@ -254,8 +263,8 @@ mod tests {
     fn a_publication_between_arming_and_sleeping_refuses_the_sleep() {
         let (mut sleeper, mut publisher) = pair();
         let armed = sleeper.arm();
-        publisher.notify().unwrap();
-        sleeper.sleep(armed, Deadline::NEVER).unwrap(); // would last a whole slice otherwise; see the next line
+        publisher.notify();
+        sleeper.sleep(armed, Deadline::NEVER).unwrap(); // for ever otherwise: there is no backstop
         assert_ne!(sleeper.peer_wake.count(), armed.seen);
     }
 }

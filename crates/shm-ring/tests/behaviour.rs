@@ -4,7 +4,6 @@
 
 mod common;
 
-use bytemuck::{CheckedBitPattern, NoUninit};
 use common::Scratch;
 use shm_ring::{
     Consumer, Deadline, Error, Kind, Producer, Role, TypedConsumer, TypedProducer, WaitStrategy, inspect,
@@ -46,7 +45,7 @@ fn statistics_are_exact_while_nobody_works_and_never_fall() {
     let name = Scratch::new("statistics");
     let mut producer = Producer::builder(&name.0).capacity(256).create().unwrap();
     let mut sent = 0;
-    while producer.try_send(&[1; 8]).is_ok() {
+    while sent < 100 && producer.try_send(&[1; 8]).is_ok() {
         sent += 1;
     }
     producer.count_dropped();
@@ -101,31 +100,6 @@ fn a_reservation_gives_back_what_it_does_not_use() {
     );
     assert!(matches!(producer.try_reserve(8).unwrap().commit(9), Err(Error::TooLarge { .. })));
     assert!(matches!(consumer.try_recv(), Err(Error::Empty)));
-}
-
-/// A type with bit patterns that are not values.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, NoUninit, CheckedBitPattern)]
-#[repr(u8)]
-enum Side {
-    Buy = 1,
-    Sell = 2,
-}
-
-#[test]
-fn a_slot_that_holds_no_value_of_its_type_is_corrupt_and_stops_both_sides() {
-    let name = Scratch::new("pattern");
-    let mut producer = TypedProducer::<Side>::create(&name.0).unwrap();
-    let mut consumer = TypedConsumer::<Side>::open(&name.0).unwrap();
-    producer.send_slice(&[Side::Buy, Side::Sell]).unwrap();
-    let file = std::fs::OpenOptions::new().write(true).open(name.path()).unwrap();
-    std::os::unix::fs::FileExt::write_all_at(&file, &[9], shm_ring::layout::DATA_OFFSET as u64 + 1).unwrap();
-    assert_eq!(consumer.recv().unwrap(), Side::Buy);
-    assert!(matches!(consumer.recv(), Err(Error::Corrupt(_))));
-    assert!(matches!(consumer.recv(), Err(Error::Corrupt(_))));
-    assert!(matches!(producer.send(&Side::Buy), Err(Error::Corrupt(_))));
-    assert!(inspect(&name.0).unwrap().poisoned);
-    drop(consumer);
-    assert!(matches!(TypedConsumer::<Side>::open(&name.0), Err(Error::Corrupt(_))));
 }
 
 /// Numbered messages of all lengths through rings from the smallest on, under every way of waiting: two threads

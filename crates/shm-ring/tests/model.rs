@@ -279,7 +279,7 @@ impl Pair {
         for (waiting, seen) in self.queue.iter().zip(&seen) {
             prop_assert_eq!((waiting.tag, &waiting.bytes), (seen.0, &seen.1));
         }
-        peeks.take(take).unwrap();
+        peeks.take(take);
         drop(peeks);
         for (tag, bytes) in seen.into_iter().take(take) {
             self.check_message(tag, &bytes)?;

@@ -30,6 +30,7 @@ pub struct Batch<'a> {
 
 impl<'a> Batch<'a> {
     pub(crate) fn new(producer: &'a mut Producer) -> Self {
+        producer.writer().forget_batch();
         Self { producer }
     }
 
@@ -54,12 +55,12 @@ impl<'a> Batch<'a> {
     }
 
     /// How many messages were added.
-    pub fn len(&mut self) -> u64 {
-        self.producer.writer().staged()
+    pub fn len(&self) -> u64 {
+        self.producer.staged()
     }
 
     /// Whether none was added.
-    pub fn is_empty(&mut self) -> bool {
+    pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
@@ -78,7 +79,8 @@ impl Drop for Batch<'_> {
     }
 }
 
-/// Messages that were received together: nobody receives them again. Dropping it gives their space back.
+/// Messages that were received together: nobody receives them again. Dropping it gives their space back, as far as
+/// there is reason to: it may be held back below an eighth of the ring while more messages wait.
 #[derive(Debug)]
 pub struct Messages<'a> {
     consumer: &'a mut Consumer,
@@ -87,7 +89,7 @@ pub struct Messages<'a> {
 
 impl<'a> Messages<'a> {
     pub(crate) fn new(consumer: &'a mut Consumer, max: usize, deadline: Option<Deadline>) -> Result<Self> {
-        let mut records = Vec::new();
+        let mut records = consumer.spare_records();
         if max > 0 {
             let first = match deadline {
                 None => consumer.look_now()?,
@@ -124,6 +126,7 @@ impl<'a> Messages<'a> {
 
 impl Drop for Messages<'_> {
     fn drop(&mut self) {
+        self.consumer.keep_spare(std::mem::take(&mut self.records));
         self.consumer.give_back();
     }
 }
@@ -182,14 +185,10 @@ impl<'a> Peeks<'a> {
     }
 
     /// Receives the first `count` of those that were looked at and not taken (all, if there are not as many).
-    ///
-    /// # Errors
-    /// When the wake-up of a sleeping producer fails, which it has no known reason to.
-    pub fn take(&mut self, count: usize) -> Result<()> {
+    pub fn take(&mut self, count: usize) {
         let count = count.min(self.ends.len());
-        match self.ends.drain(..count).next_back() {
-            Some(end) => self.consumer.take(end, count as u64),
-            None => Ok(()),
+        if let Some(end) = self.ends.drain(..count).next_back() {
+            self.consumer.take(end, count as u64);
         }
     }
 

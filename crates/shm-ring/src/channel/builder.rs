@@ -76,6 +76,7 @@ impl<H: Handle> Builder<H> {
             wait: WaitStrategy::default(),
             attach_timeout: DEFAULT_ATTACH_TIMEOUT,
             require_peer: false,
+            backstop: true,
             schema: String::new(),
         };
         Self { settings, _handle: PhantomData }
@@ -136,6 +137,15 @@ impl<H: Handle> Builder<H> {
     #[must_use]
     pub fn require_peer(mut self, require: bool) -> Self {
         self.settings.require_peer = require;
+        self
+    }
+
+    /// Whether sleeps are bounded by slices, after which this side looks again and asks who lives. Without it a
+    /// wake-up that is lost is lost for good: for tests of just that.
+    #[doc(hidden)]
+    #[must_use]
+    pub fn backstop(mut self, backstop: bool) -> Self {
+        self.settings.backstop = backstop;
         self
     }
 

@@ -44,6 +44,7 @@ pub struct Consumer {
     reader: Reader,
     statistics: ConsumerStatistics,
     geometry: Geometry,
+    spare_records: Vec<Record>,
     // Last: leaves the seat and closes the object when the rest is gone.
     place: Attachment,
 }
@@ -83,7 +84,7 @@ impl sealed::Sealed for Consumer {
                 let position = reader.position();
                 Ok(((reader, ConsumerStatistics::new(parts, geometry.kind)?), position))
             })?;
-        Ok(Self { reader, statistics, geometry, place })
+        Ok(Self { reader, statistics, geometry, spare_records: Vec::new(), place })
     }
 }
 
@@ -150,14 +151,29 @@ impl Consumer {
     #[inline]
     pub fn recv_into(&mut self, buffer: &mut [u8]) -> Result<(usize, u16)> {
         let record = self.look_until(Deadline::NEVER)?;
-        let view = self.view(&record);
+        self.copy_into(&record, buffer)
+    }
+
+    /// As [`recv_into`](Self::recv_into), if there is a message now.
+    ///
+    /// # Errors
+    /// [`Empty`](Error::Empty), and as [`recv_into`](Self::recv_into).
+    #[inline]
+    pub fn try_recv_into(&mut self, buffer: &mut [u8]) -> Result<(usize, u16)> {
+        let record = self.look_now()?;
+        self.copy_into(&record, buffer)
+    }
+
+    #[inline]
+    fn copy_into(&mut self, record: &Record, buffer: &mut [u8]) -> Result<(usize, u16)> {
+        let view = self.view(record);
         let (length, tag) = (view.len(), view.tag());
         if length > buffer.len() {
             self.look_back();
             return Err(Error::BufferTooSmall { length });
         }
         view.read_at(0, buffer);
-        self.take(record.end, 1)?;
+        self.take(record.end, 1);
         Ok((length, tag))
     }
 
@@ -258,6 +274,7 @@ impl Consumer {
     /// The next record, unless there is none, or the end of a tenure is to be told before it.
     #[inline]
     pub(crate) fn attempt(&mut self) -> Result<Option<Record>> {
+        self.place.sound()?;
         let found = match self.reader.peek() {
             Ok(Some(found)) => found,
             Ok(None) => {
@@ -266,8 +283,8 @@ impl Consumer {
             }
             Err(error) => return Err(self.place.judge(error)),
         };
-        if let Some(number) = found.first_of {
-            self.place.enter_tenure(number)?;
+        if let Some(number) = self.reader.new_tenure(&found) {
+            self.place.enter_tenure(number).map_err(|error| self.place.judge(error))?;
         }
         self.reader.accept(&found);
         self.statistics.sample(self.reader.received());
@@ -289,9 +306,9 @@ impl Consumer {
 
     /// Receives what was looked at up to `end`.
     #[inline]
-    pub(crate) fn take(&mut self, end: u64, messages: u64) -> Result<()> {
+    pub(crate) fn take(&mut self, end: u64, messages: u64) {
         self.reader.take(end, messages);
-        if self.reader.release() { self.place.notify() } else { Ok(()) }
+        self.give_back();
     }
 
     /// Records that messages up to `end` are handed out; their space comes back later.
@@ -303,9 +320,18 @@ impl Consumer {
     #[inline]
     pub(crate) fn give_back(&mut self) {
         if self.reader.release() {
-            // The futex call has no known reason to fail; a sleeping producer looks again within a slice anyway.
-            let _ = self.place.notify();
+            self.place.notify();
         }
+    }
+
+    /// Memory for the records of a batch, kept from one to the next.
+    pub(crate) fn spare_records(&mut self) -> Vec<Record> {
+        std::mem::take(&mut self.spare_records)
+    }
+
+    pub(crate) fn keep_spare(&mut self, mut records: Vec<Record>) {
+        records.clear();
+        self.spare_records = records;
     }
 
     pub(crate) fn look_back(&mut self) {

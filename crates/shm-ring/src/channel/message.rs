@@ -3,7 +3,6 @@
 #![allow(unsafe_code)] // `as_slice`, for those who trust the other side
 
 use crate::channel::consumer::Consumer;
-use crate::error::Result;
 use crate::record::Record;
 use shm_core::{Region, Span};
 
@@ -159,11 +158,8 @@ impl Drop for Message<'_> {
 
 impl Peek<'_> {
     /// Receives the message: from here on nobody sees it again.
-    ///
-    /// # Errors
-    /// When the wake-up of a sleeping producer fails, which it has no known reason to.
-    pub fn take(self) -> Result<()> {
-        self.consumer.take(self.record.end, 1)
+    pub fn take(self) {
+        self.consumer.take(self.record.end, 1);
     }
 }
 

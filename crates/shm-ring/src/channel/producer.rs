@@ -210,6 +210,7 @@ impl Producer {
 
     #[inline]
     fn reserve_now(&mut self, length: usize) -> Result<Reserved> {
+        self.writer.forget_batch();
         match self.attempt(length) {
             Ok(Some(reserved)) => Ok(reserved),
             Ok(None) => try_now(self, |producer| producer.attempt(length))?.ok_or(Error::Full),
@@ -219,6 +220,7 @@ impl Producer {
 
     #[inline]
     fn reserve_until_inner(&mut self, length: usize, deadline: Deadline) -> Result<Reserved> {
+        self.writer.forget_batch();
         match self.attempt(length) {
             Ok(Some(reserved)) => Ok(reserved),
             Ok(None) => self.reserve_waiting(length, deadline),
@@ -236,6 +238,7 @@ impl Producer {
     #[inline]
     fn attempt(&mut self, length: usize) -> Result<Option<Reserved>> {
         self.place.ready()?;
+        self.place.watch()?;
         match self.writer.reserve(length) {
             Ok(reserved) => Ok(Some(reserved)),
             Err(Error::Full) => Ok(None),
@@ -255,6 +258,10 @@ impl Producer {
         self.attempt(length)
     }
 
+    pub(crate) fn staged(&self) -> u64 {
+        self.writer.staged()
+    }
+
     pub(crate) fn writer(&mut self) -> &mut Writer {
         &mut self.writer
     }
@@ -262,7 +269,8 @@ impl Producer {
     #[inline]
     pub(crate) fn publish(&mut self) -> Result<()> {
         self.writer.publish()?;
-        self.place.notify()
+        self.place.notify();
+        Ok(())
     }
 }
 

@@ -56,6 +56,14 @@ impl<T: CheckedBitPattern> sealed::Sealed for TypedConsumer<T> {
     }
 }
 
+impl<T> Drop for TypedConsumer<T> {
+    fn drop(&mut self) {
+        if !self.place.is_forked_copy() {
+            self.statistics.seen(self.reader.seen());
+        }
+    }
+}
+
 impl<T: CheckedBitPattern> TypedConsumer<T> {
     common_methods!("producer");
 
@@ -157,13 +165,15 @@ impl<T: CheckedBitPattern> TypedConsumer<T> {
     /// `None` when there is no value.
     #[inline]
     fn attempt(&mut self) -> Result<Option<T>> {
-        match self.reader.receive_one() {
+        self.place.sound()?;
+        let mut received = self.reader.receive_one();
+        if matches!(received, Ok(None)) && self.enter_tenure()? {
+            received = self.reader.receive_one();
+        }
+        match received {
             Ok(Some(value)) => {
-                self.place.notify()?;
+                self.place.notify();
                 Ok(Some(value))
-            }
-            Ok(None) if self.enter_tenure()? => {
-                self.reader.receive_one().map_err(|error| self.place.judge(error))
             }
             Ok(None) => Ok(None),
             Err(error) => Err(self.place.judge(error)),
@@ -173,6 +183,7 @@ impl<T: CheckedBitPattern> TypedConsumer<T> {
     /// `None` when there is no value.
     #[inline]
     fn attempt_slice(&mut self, values: &mut [T]) -> Result<Option<usize>> {
+        self.place.sound()?;
         let mut received = self.reader.receive(values);
         if matches!(received, Ok(0)) && self.enter_tenure()? {
             received = self.reader.receive(values);
@@ -180,7 +191,7 @@ impl<T: CheckedBitPattern> TypedConsumer<T> {
         match received {
             Ok(0) => Ok(None),
             Ok(count) => {
-                self.place.notify()?;
+                self.place.notify();
                 Ok(Some(count))
             }
             Err(error) => Err(self.place.judge(error)),
@@ -195,7 +206,7 @@ impl<T: CheckedBitPattern> TypedConsumer<T> {
         match self.reader.at_border() {
             Ok(None) => Ok(false),
             Ok(Some(number)) => {
-                self.place.enter(number)?;
+                self.place.enter(number).map_err(|error| self.place.judge(error))?;
                 self.reader.enter(number);
                 Ok(true)
             }

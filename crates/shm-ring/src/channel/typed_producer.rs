@@ -185,10 +185,11 @@ impl<T: NoUninit> TypedProducer<T> {
     #[inline]
     fn attempt(&mut self, values: &[T]) -> Result<Option<usize>> {
         self.place.ready()?;
+        self.place.watch()?;
         match self.writer.send(values) {
             Ok(0) if !values.is_empty() => Ok(None),
             Ok(count) => {
-                self.place.notify()?;
+                self.place.notify();
                 Ok(Some(count))
             }
             Err(error) => Err(self.place.judge(error)),

@@ -26,7 +26,7 @@
 
 use crate::error::{Error, Result};
 use crate::layout::{CURSOR_OFFSET, HEAD_OFFSET, Parts, TAIL_OFFSET};
-use crate::ledger::{Ledger, POSITION_MAX};
+use crate::ledger::{self, Ledger, POSITION_MAX};
 use crate::position::{fits, place, record_bytes};
 use crate::record::{self, Found, Record};
 use core::ptr::NonNull;
@@ -104,10 +104,11 @@ impl Writer {
     /// its payload goes. [`Error::Full`] when there is none; `head` is looked at only then.
     #[inline]
     pub(crate) fn reserve(&mut self, length: usize) -> Result<Reserved> {
-        let bytes = record_bytes(length as u64);
-        if bytes > self.capacity / 2 {
+        // Judged before it is rounded up: a sum could overflow.
+        if length as u64 > self.capacity / 2 - record_bytes(0) {
             return Err(self.too_large(length));
         }
+        let bytes = record_bytes(length as u64);
         let placement = place(self.staged.end, bytes, self.capacity);
         if !fits(placement.end, self.seen_head, self.capacity) {
             self.look_at_head()?;
@@ -183,6 +184,14 @@ impl Writer {
         self.staged = Staged { first: None, end: self.position(), messages: 0 };
     }
 
+    /// Discards what a batch staged whose handle was forgotten (leaked).
+    #[inline(always)]
+    pub(crate) fn forget_batch(&mut self) {
+        if self.staged.messages > 0 {
+            self.discard();
+        }
+    }
+
     /// Messages staged.
     pub(crate) fn staged(&self) -> u64 {
         self.staged.messages
@@ -226,6 +235,8 @@ pub(crate) struct Reader {
     looked: u64,
     /// `head` as stored.
     released: u64,
+    /// Where the published records ended when we came: a tenure that begins before this began before us.
+    came_at: u64,
 }
 
 impl Reader {
@@ -247,6 +258,7 @@ impl Reader {
             capacity: parts.data.bytes() as u64,
             looked: at,
             released: at,
+            came_at: ledger::read(&parts.producer, TAIL_OFFSET)?.position,
         })
     }
 
@@ -269,6 +281,12 @@ impl Reader {
             Found::Nothing => Ok(None),
             Found::Pad(next) => self.behind_pad(next),
         }
+    }
+
+    /// For the first message of a tenure that began after we came: the tenure's number modulo 64.
+    #[inline]
+    pub(crate) fn new_tenure(&self, record: &Record) -> Option<u8> {
+        record.first_of.filter(|_| record.start >= self.came_at)
     }
 
     /// Notes that a message was looked at: the next look goes behind it.
@@ -295,9 +313,7 @@ impl Reader {
     /// Records that `messages` up to `end` are handed out.
     #[inline]
     pub(crate) fn take(&mut self, end: u64, messages: u64) {
-        self.cursor.advance(end, messages);
-        // A killed consumer leaves a prefix of its compiled program: nothing is handed out before this.
-        compiler_fence(Ordering::SeqCst); // F2 pairs with A2
+        self.cursor.advance(end, messages); // ends with F2: nothing is handed out before it
     }
 
     /// Gives space back up to the cursor, if there is reason to; `true` if it did.

@@ -124,6 +124,13 @@ pub(crate) struct Reader<T> {
     most_waiting: u64,
 }
 
+impl<T> Reader<T> {
+    /// The most values that were seen waiting at the last look at `tail`.
+    pub(crate) fn seen(&self) -> u64 {
+        self.most_waiting
+    }
+}
+
 impl<T: CheckedBitPattern> Reader<T> {
     pub(crate) fn resume(parts: &Parts, capacity: u64) -> Result<Self> {
         let head: Word<u64> = parts.consumer.word(HEAD_OFFSET)?;
@@ -196,18 +203,18 @@ impl<T: CheckedBitPattern> Reader<T> {
         self.entered = number;
     }
 
-    /// The most values that were seen waiting at the last look at `tail`.
-    pub(crate) fn seen(&self) -> u64 {
-        self.most_waiting
-    }
-
     /// Receives as many values as are waiting and fit, at once; how many that were.
     #[inline]
     pub(crate) fn receive(&mut self, values: &mut [T]) -> Result<usize> {
         let waiting = usize::try_from(self.waiting()?).unwrap_or(usize::MAX);
-        let count = values.len().min(waiting);
-        for (value, position) in values.iter_mut().zip(self.received..).take(count) {
-            *value = self.read(position)?;
+        let mut count = 0;
+        for (value, position) in values.iter_mut().zip(self.received..).take(waiting) {
+            match self.read(position) {
+                Ok(found) => *value = found,
+                Err(error) if count == 0 => return Err(error),
+                Err(_) => break, // those before it first
+            }
+            count += 1;
         }
         if count > 0 {
             self.give_back(count as u64);

@@ -1,0 +1,194 @@
+//! What successors find, each state made by hand; and wake-ups, with nothing behind them that would hide a loss.
+
+#![allow(missing_docs, clippy::unwrap_used, clippy::panic)]
+
+mod common;
+
+use common::Scratch;
+use shm_ring::layout::{CONSUMER_REGION_OFFSET, DATA_OFFSET, HEAD_OFFSET};
+use shm_ring::{Consumer, Error, Producer, TypedConsumer, TypedProducer, WaitStrategy};
+use std::os::unix::fs::MetadataExt;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+/// A wake-up that has not come by then is lost.
+const FUSE: Duration = Duration::from_secs(20);
+
+/// Waits until the other thread of a test sleeps, or long enough that it would; the test is right either way.
+fn let_the_other_side_sleep() {
+    std::thread::sleep(Duration::from_millis(20));
+}
+
+#[test]
+fn sleepers_are_woken_by_the_other_side() {
+    for _ in 0..5 {
+        let name = Scratch::new("wake");
+        let sleep = WaitStrategy::Sleep;
+        let builder = Producer::builder(&name.0).capacity(32).wait(sleep).backstop(false);
+        let mut producer = builder.create().unwrap();
+        let mut consumer = Consumer::builder(&name.0).wait(sleep).backstop(false).open().unwrap();
+        let receiving = std::thread::spawn(move || {
+            assert_eq!(consumer.recv_timeout(FUSE).unwrap().to_vec(), b"x");
+            consumer
+        });
+        let_the_other_side_sleep();
+        producer.send(b"x").unwrap();
+        let mut consumer = receiving.join().unwrap();
+        producer.send(&[0; 8]).unwrap();
+        let sending = std::thread::spawn(move || producer.send_timeout(&[1; 8], FUSE).map(|()| producer));
+        let_the_other_side_sleep();
+        drop(consumer.recv().unwrap());
+        drop(sending.join().unwrap().unwrap());
+    }
+}
+
+#[test]
+fn the_first_value_of_a_tenure_wakes_a_producer_that_waits_for_its_slot() {
+    let name = Scratch::new("slot");
+    let sleep = WaitStrategy::Sleep;
+    let mut consumer = TypedConsumer::<u64>::builder(&name.0).capacity(1).create().unwrap();
+    let mut producer = TypedProducer::<u64>::builder(&name.0).wait(sleep).backstop(false).open().unwrap();
+    producer.send(&1).unwrap();
+    let sending = std::thread::spawn(move || producer.send_timeout(&2, FUSE).map(|()| producer));
+    let_the_other_side_sleep();
+    assert_eq!(consumer.recv().unwrap(), 1);
+    let _producer = sending.join().unwrap().unwrap();
+    assert_eq!(consumer.recv().unwrap(), 2);
+}
+
+/// A producer killed between the header that publishes and the ledger, and so between publishing and waking.
+#[test]
+fn a_successor_finds_what_was_published_counts_it_and_wakes() {
+    let name = Scratch::new("walk");
+    let builder = Consumer::builder(&name.0).capacity(64).wait(WaitStrategy::Sleep).backstop(false);
+    let mut consumer = builder.create().unwrap();
+    let receiving = std::thread::spawn(move || {
+        assert!(consumer.recv_timeout(FUSE).unwrap().is_empty());
+        consumer
+    });
+    let_the_other_side_sleep();
+    name.scribble(DATA_OFFSET, &(1_u64 << 40).to_le_bytes()); // a message of length 0, and nobody is woken
+    let mut producer = Producer::open(&name.0).unwrap();
+    let mut consumer = receiving.join().unwrap();
+    assert_eq!(shm_ring::inspect(&name.0).unwrap().sent, 1);
+    producer.send(b"next").unwrap();
+    assert_eq!(consumer.recv().unwrap().to_vec(), b"next");
+}
+
+/// A consumer killed between the cursor and the head: its successor gives the space back.
+#[test]
+fn a_consumers_successor_gives_back_what_was_handed_out() {
+    let name = Scratch::new("head");
+    let mut producer = Producer::builder(&name.0).capacity(64).create().unwrap();
+    let mut consumer = Consumer::open(&name.0).unwrap();
+    let sent = (0..10).take_while(|_| producer.try_send(&[1; 8]).is_ok()).count();
+    assert_eq!(consumer.try_recv_batch(9).unwrap().len(), sent);
+    drop(consumer);
+    name.scribble(CONSUMER_REGION_OFFSET + HEAD_OFFSET, &[0; 8]);
+    let _consumer = Consumer::open(&name.0).unwrap();
+    assert!(producer.try_send(&[2; 24]).is_ok(), "an empty ring takes the longest message");
+}
+
+#[test]
+fn a_consumer_that_leaves_withholds_nothing() {
+    let name = Scratch::new("leaves");
+    let mut producer = Producer::builder(&name.0).capacity(1024).create().unwrap();
+    assert!((0..100).any(|_| producer.try_send(&[1; 8]).is_err()));
+    let mut consumer = Consumer::open(&name.0).unwrap();
+    drop(consumer.recv().unwrap());
+    drop(consumer);
+    producer.try_send(&[1; 8]).unwrap();
+}
+
+#[test]
+fn a_message_that_is_held_is_not_written_over() {
+    let name = Scratch::new("held");
+    let mut producer = Producer::builder(&name.0).capacity(64).create().unwrap();
+    let mut consumer = Consumer::open(&name.0).unwrap();
+    producer.send(&[1; 8]).unwrap();
+    let held = consumer.recv().unwrap();
+    let sent = (0..100).take_while(|_| producer.try_send(&[2; 8]).is_ok()).count();
+    assert_eq!(sent, 2, "64 bytes less the held 16 less the next header's 8");
+    assert_eq!(held.to_vec(), [1; 8]);
+    drop(held);
+    assert_eq!(consumer.try_recv_batch(9).unwrap().len(), 2);
+}
+
+#[test]
+fn a_full_ring_is_full_and_an_emptied_one_is_not() {
+    let name = Scratch::new("full");
+    let mut producer = Producer::builder(&name.0).capacity(64).create().unwrap();
+    let mut consumer = Consumer::open(&name.0).unwrap();
+    for _ in 0..20 {
+        let sent = (0..10).take_while(|_| producer.try_send(&[]).is_ok()).count();
+        assert_eq!(sent, 7, "eight words, one of them the next header");
+        assert_eq!(consumer.try_recv_batch(10).unwrap().len(), 7);
+        assert!(matches!(consumer.try_recv(), Err(Error::Empty)));
+    }
+}
+
+#[test]
+fn what_is_forgotten_changes_nothing() {
+    let name = Scratch::new("forget");
+    let mut producer = Producer::create(&name.0).unwrap();
+    let mut consumer = Consumer::open(&name.0).unwrap();
+    let mut batch = producer.batch();
+    batch.push(b"never").unwrap();
+    std::mem::forget(batch);
+    producer.send(b"1").unwrap();
+    producer.send(b"2").unwrap();
+    std::mem::forget(consumer.try_peek().unwrap());
+    assert_eq!(consumer.try_recv().unwrap().to_vec(), b"1");
+    std::mem::forget(consumer.try_recv().unwrap());
+    assert!(matches!(consumer.try_recv(), Err(Error::Empty)));
+}
+
+/// A consumer that came when the third producer sat there still reads the first one's messages first, however many
+/// producers have come and gone in silence since.
+#[test]
+fn tenures_are_told_apart_beyond_sixty_four() {
+    let name = Scratch::new("many");
+    for number in 1..=3_u8 {
+        let mut producer = Producer::open_or_create(&name.0).unwrap();
+        producer.send(&[number]).unwrap();
+        producer.close();
+    }
+    let mut consumer = Consumer::open(&name.0).unwrap();
+    for _ in 0..62 {
+        Producer::open(&name.0).unwrap().close();
+    }
+    for number in 1..=3 {
+        assert_eq!(consumer.try_recv().unwrap().to_vec(), [number]);
+    }
+    assert!(matches!(consumer.try_recv(), Err(Error::Disconnected(_))));
+    assert!(matches!(consumer.try_recv(), Err(Error::Empty)));
+}
+
+/// Whoever finds a ring marked as removed helps to unlink it: that ring, and not its successor.
+#[test]
+fn helping_a_removal_never_removes_the_successor() {
+    let name = Scratch::new("help");
+    let stop = AtomicBool::new(false);
+    let mut lost = 0;
+    std::thread::scope(|scope| {
+        for _ in 0..3 {
+            scope.spawn(|| {
+                while !stop.load(Ordering::Relaxed) {
+                    // only ends the test
+                    let _ = Consumer::builder(&name.0).attach_timeout(Duration::ZERO).open();
+                }
+            });
+        }
+        for _ in 0..5_000 {
+            let Ok(ring) = Producer::builder(&name.0).capacity(64).create() else { continue };
+            let inode = std::fs::metadata(name.path()).map(|found| found.ino()).ok();
+            std::thread::sleep(Duration::from_micros(60));
+            // Nobody else removes a ring that is not marked: while `ring` lives its name must be there.
+            lost += u32::from(std::fs::metadata(name.path()).map(|found| found.ino()).ok() != inode);
+            drop(ring);
+            let _ = shm_ring::remove_forced(&name.0);
+        }
+        stop.store(true, Ordering::Relaxed); // only ends the test
+    });
+    assert_eq!(lost, 0, "fresh rings lost their name");
+}
