@@ -131,10 +131,10 @@ mod tests {
         let region = Region::on_heap(128).unwrap();
         let mut ledger = Ledger::resume(&region, 0).unwrap();
         let stop = std::sync::atomic::AtomicBool::new(false);
+        let stopped = || stop.load(Ordering::Relaxed); // only ends the test
         std::thread::scope(|scope| {
             scope.spawn(|| {
-                while !stop.load(Ordering::Relaxed) {
-                    // only ends the test
+                while !stopped() {
                     let seen = read(&region, 0).unwrap();
                     assert!(seen.count * 8 >= seen.position, "{seen:?}");
                 }

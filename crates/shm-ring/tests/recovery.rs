@@ -169,12 +169,12 @@ fn tenures_are_told_apart_beyond_sixty_four() {
 fn helping_a_removal_never_removes_the_successor() {
     let name = Scratch::new("help");
     let stop = AtomicBool::new(false);
+    let stopped = || stop.load(Ordering::Relaxed); // only ends the test
     let mut lost = 0;
     std::thread::scope(|scope| {
         for _ in 0..3 {
             scope.spawn(|| {
-                while !stop.load(Ordering::Relaxed) {
-                    // only ends the test
+                while !stopped() {
                     let _ = Consumer::builder(&name.0).attach_timeout(Duration::ZERO).open();
                 }
             });
