@@ -37,6 +37,9 @@ pub(crate) struct Attachment {
 /// What a handle gives to be waited with.
 pub(crate) trait Attached {
     fn attachment(&mut self) -> &mut Attachment;
+
+    /// Messages that went through this handle's side, to see how many did between two waits.
+    fn progress(&self) -> u64;
 }
 
 impl Attachment {
@@ -277,6 +280,8 @@ pub(crate) fn wait<H: Attached, R>(
     deadline: Deadline,
     mut attempt: impl FnMut(&mut H) -> Result<Option<R>>,
 ) -> Result<R> {
+    let progress = handle.progress();
+    let pause = handle.attachment().waiter.pause(progress);
     loop {
         if deadline.has_passed() {
             return look_before_sleep(handle, deadline, &mut attempt)?.ok_or(Error::TimedOut);
@@ -289,7 +294,7 @@ pub(crate) fn wait<H: Attached, R>(
                 }
                 return Ok(found);
             }
-            core::hint::spin_loop();
+            (0..pause).for_each(|_| core::hint::spin_loop());
         }
         let armed = spins.is_some().then(|| {
             let waiter = &mut handle.attachment().waiter;

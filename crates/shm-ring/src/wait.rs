@@ -45,6 +45,12 @@ const SPINS_MIN: u32 = 8;
 /// While spinning does not pay, every so many waits try it in full once more.
 const WAITS_PER_TRIAL: u32 = 64;
 
+/// Pauses between two looks at the ring, while messages come one by one and while they stream.
+const PAUSE_MIN: u32 = 1;
+const PAUSE_MAX: u32 = 16;
+/// Every so many waits, the longest pause is tried.
+const WAITS_PER_LONG_PAUSE: u32 = 1024;
+
 /// How a blocking call spends the time until the other side has done something.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum WaitStrategy {
@@ -87,6 +93,9 @@ pub(crate) struct Waiter {
     spins: u32,
     /// Waits since spinning paid.
     unpaid: u32,
+    pause: u32,
+    waits: u32,
+    progress: u64,
     counts: WaitCounts,
 }
 
@@ -120,6 +129,9 @@ impl Waiter {
             backstop,
             spins,
             unpaid: 0,
+            pause: PAUSE_MIN,
+            waits: 0,
+            progress: 0,
             counts: WaitCounts::default(),
         })
     }
@@ -192,6 +204,25 @@ impl Waiter {
         let longest = if self.backstop { Deadline::after(armed.longest) } else { Deadline::NEVER };
         self.peer_wake.wait(armed.seen, until.min(longest))?;
         Ok(())
+    }
+
+    /// How many pauses to make between two looks, given the handle's `progress` so far.
+    ///
+    /// Each look takes the line that the other side is about to write away from it. Who answers one message with
+    /// another loses by looking late; but who takes a stream and is always just behind makes the other side
+    /// five times slower by looking often (measured: 15 against 75 million messages of 56 bytes a second). The two
+    /// are told apart by how many messages are there after a wait: one, or more the longer the wait was. So a long
+    /// pause is tried now and then, and kept while it finds more than one.
+    pub(crate) fn pause(&mut self, progress: u64) -> u32 {
+        let since_last_wait = progress.wrapping_sub(self.progress);
+        self.progress = progress;
+        self.waits = self.waits.wrapping_add(1);
+        self.pause = if since_last_wait > 1 || self.waits.is_multiple_of(WAITS_PER_LONG_PAUSE) {
+            PAUSE_MAX
+        } else {
+            (self.pause / 2).max(PAUSE_MIN)
+        };
+        self.pause
     }
 
     /// How often to look before sleeping; `None` is for ever.

@@ -62,6 +62,10 @@ impl Attached for Consumer {
     fn attachment(&mut self) -> &mut Attachment {
         &mut self.place
     }
+
+    fn progress(&self) -> u64 {
+        self.reader.received()
+    }
 }
 
 impl Handle for Consumer {}

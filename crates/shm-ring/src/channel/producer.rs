@@ -46,6 +46,10 @@ impl Attached for Producer {
     fn attachment(&mut self) -> &mut Attachment {
         &mut self.place
     }
+
+    fn progress(&self) -> u64 {
+        self.writer.sent()
+    }
 }
 
 impl Handle for Producer {}

@@ -30,6 +30,10 @@ impl<T> Attached for TypedConsumer<T> {
     fn attachment(&mut self) -> &mut Attachment {
         &mut self.place
     }
+
+    fn progress(&self) -> u64 {
+        self.reader.received()
+    }
 }
 
 impl<T: CheckedBitPattern> Handle for TypedConsumer<T> {}

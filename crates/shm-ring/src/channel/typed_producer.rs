@@ -51,6 +51,10 @@ impl<T> Attached for TypedProducer<T> {
     fn attachment(&mut self) -> &mut Attachment {
         &mut self.place
     }
+
+    fn progress(&self) -> u64 {
+        self.writer.sent()
+    }
 }
 
 impl<T: NoUninit> Handle for TypedProducer<T> {}

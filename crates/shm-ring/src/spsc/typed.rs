@@ -56,6 +56,12 @@ pub(crate) struct Writer<T> {
     seen_head: u64,
 }
 
+impl<T> Writer<T> {
+    pub(crate) fn sent(&self) -> u64 {
+        self.sent
+    }
+}
+
 impl<T: NoUninit> Writer<T> {
     pub(crate) fn resume(parts: &Parts, capacity: u64) -> Result<Self> {
         let tail: Word<u64> = parts.producer.word(TAIL_OFFSET)?;
@@ -65,10 +71,6 @@ impl<T: NoUninit> Writer<T> {
         let slots = Slots::new(parts, capacity);
         slots.check(seen_head, sent)?;
         Ok(Self { slots, tail, head, sent, seen_head })
-    }
-
-    pub(crate) fn sent(&self) -> u64 {
-        self.sent
     }
 
     /// Slots that may be written, at least one if there is any; `head` is looked at only when none is known.
@@ -125,6 +127,10 @@ pub(crate) struct Reader<T> {
 }
 
 impl<T> Reader<T> {
+    pub(crate) fn received(&self) -> u64 {
+        self.received
+    }
+
     /// The most values that were seen waiting at the last look at `tail`.
     pub(crate) fn seen(&self) -> u64 {
         self.most_waiting
@@ -152,10 +158,6 @@ impl<T: CheckedBitPattern> Reader<T> {
         reader.entered = reader.newest_tenure();
         reader.look_at_tail()?;
         Ok(reader)
-    }
-
-    pub(crate) fn received(&self) -> u64 {
-        self.received
     }
 
     /// Values that may be read, as far as is known without looking at `tail` unless none is.
