@@ -18,6 +18,7 @@ impl Drop for Running {
     fn drop(&mut self) {
         let _ = self.0.kill();
         let _ = self.0.wait();
+        self.debris(); // which removes it: a killed example could not
     }
 }
 

@@ -100,28 +100,30 @@ impl Attachment {
 
     /// What stands against any further call: a notice, or garbage found before.
     #[inline(always)]
-    pub(crate) fn ready(&self) -> Result<()> {
+    pub(crate) fn ready(&mut self) -> Result<()> {
         if self.waiter.peer_notice() == 0 && self.corrupt.is_none() { Ok(()) } else { self.not_ready() }
     }
 
+    /// As [`ready`](Self::ready), for a side that first receives what was sent: only garbage stands against that.
+    #[inline(always)]
+    pub(crate) fn sound(&mut self) -> Result<()> {
+        let poisoned = self.waiter.peer_notice() & NOTICE_POISONED != 0;
+        if !poisoned && self.corrupt.is_none() { Ok(()) } else { self.not_ready() }
+    }
+
     #[cold]
-    fn not_ready(&self) -> Result<()> {
+    fn not_ready(&mut self) -> Result<()> {
         let notices = self.waiter.notices();
+        if self.corrupt.is_none() && notices & NOTICE_POISONED != 0 {
+            self.corrupt = Some("the other side has found it so"); // for good, whatever becomes of the word
+        }
         if let Some(what) = self.corrupt {
             Err(Error::Corrupt(what))
-        } else if notices & NOTICE_POISONED != 0 {
-            Err(Error::Corrupt("the other side has found it so"))
         } else if notices & NOTICE_REMOVED != 0 {
             Err(Error::Detached)
         } else {
             Ok(())
         }
-    }
-
-    /// Garbage that was found before.
-    #[inline(always)]
-    pub(crate) fn sound(&self) -> Result<()> {
-        self.corrupt.map_or(Ok(()), |what| Err(Error::Corrupt(what)))
     }
 
     /// What stands against any further call, the other side's end included, as far as the kernel can say now.

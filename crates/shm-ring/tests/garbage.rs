@@ -8,8 +8,8 @@ use bytemuck::{CheckedBitPattern, NoUninit};
 use common::Scratch;
 use shm_ring::layout::{
     CONSUMER_REGION_OFFSET, CONSUMER_SEAT_OFFSET, CURSOR_OFFSET, DATA_OFFSET, LEDGER_COUNT_OFFSET,
-    LEDGER_ENTRY_BYTES, PRODUCER_REGION_OFFSET, PRODUCER_SEAT_OFFSET, TENURE_JOINED, TENURE_OFFSET,
-    TENURE_STATE_BITS, TOLD_OFFSET,
+    LEDGER_ENTRY_BYTES, NOTICE_OFFSET, NOTICE_POISONED, PRODUCER_REGION_OFFSET, PRODUCER_SEAT_OFFSET,
+    PRODUCER_WAIT_OFFSET, TENURE_JOINED, TENURE_OFFSET, TENURE_STATE_BITS, TOLD_OFFSET,
 };
 use shm_ring::{Consumer, Error, Producer, TypedConsumer, TypedProducer, inspect};
 use std::time::Duration;
@@ -164,4 +164,20 @@ fn a_failed_attach_is_not_a_death() {
     name.scribble(PRODUCER_TENURE, &word);
     let status = inspect(&name.0).unwrap();
     assert!(status.participants.iter().all(|who| who.alive), "{:?}", status.participants);
+}
+
+/// Whoever has said that the ring is corrupt goes on saying it, and so does whoever was told by the other side.
+#[test]
+fn corrupt_is_for_good_on_both_sides() {
+    let name = Scratch::new("good");
+    let mut producer = Producer::create(&name.0).unwrap();
+    let mut consumer = Consumer::open(&name.0).unwrap();
+    producer.send(b"1").unwrap();
+    producer.send(b"2").unwrap();
+    let notice = PRODUCER_REGION_OFFSET + PRODUCER_WAIT_OFFSET + NOTICE_OFFSET;
+    name.scribble(notice, &NOTICE_POISONED.to_le_bytes());
+    assert!(matches!(consumer.try_recv(), Err(Error::Corrupt(_))));
+    name.scribble(notice, &[0; 4]);
+    assert!(matches!(consumer.try_recv(), Err(Error::Corrupt(_))));
+    assert!(matches!(consumer.recv_timeout(SOON), Err(Error::Corrupt(_))));
 }
