@@ -1,7 +1,7 @@
 //! What must hold after a kill, and during and after a stop.
 
 use crate::content::{PATIENCE, Receiver, Sender, who_sits};
-use crate::scene::{Scene, Survivor};
+use crate::scene::{Notes, Scene, Survivor};
 use crate::tracer::{Step, Tracee};
 use shm_ring::{End, Error, Kind, Role, Status};
 use shm_tests::{FUSE, Peer};
@@ -117,11 +117,11 @@ fn after_a_killed_consumer(scene: Scene, status: &Status, ends: &[End], order: O
 }
 
 /// While the victim is stopped, and after it went on.
-pub(crate) fn while_stopped(mut scene: Scene, peer: Peer, tracee: Tracee, has_ended: bool) {
+pub(crate) fn while_stopped(mut scene: Scene, peer: Peer, tracee: Tracee, has_ended: bool, notes: &Notes) {
     let operation = scene.operation;
     let status = scene.status();
     let held = scene.seat_is_held();
-    let stays = operation.predecessor.is_none() && operation.leaves.is_none();
+    let stays = !operation.attaches && operation.leaves.is_none();
     assert!(held || !stays, "a stopped process keeps its seat");
     if held {
         let pid = who_sits(operation.kind, operation.role, &scene.name);
@@ -146,6 +146,8 @@ pub(crate) fn while_stopped(mut scene: Scene, peer: Peer, tracee: Tracee, has_en
     go_on(tracee, has_ended, operation.waits);
     peer.finish();
     let status = scene.status();
+    // One that only tries is free to have come too early.
+    let last = last - if operation.tries && notes.read() == 0 { operation.messages } else { 0 };
     let Scene { name, survivor, mut sent, mut received, .. } = scene;
     let (sender, receiver) = match survivor {
         Survivor::Receives(mut receiver) => {
@@ -188,7 +190,7 @@ fn go_on(mut tracee: Tracee, mut has_ended: bool, waits: bool) {
 }
 
 /// Everything goes on as if nothing had been: `next` messages were sent and received.
-fn goes_on(name: &str, mut sender: Sender, mut receiver: Receiver, mut next: u64) {
+pub(crate) fn goes_on(name: &str, mut sender: Sender, mut receiver: Receiver, mut next: u64) {
     let counts = |next: u64, depth: u64| {
         let status = shm_ring::inspect(name).unwrap();
         assert_eq!((status.sent, status.received, status.depth), (next, next - depth, depth), "{status:?}");

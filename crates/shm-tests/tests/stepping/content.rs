@@ -77,9 +77,7 @@ impl Sender {
                 let builder = Producer::builder(name).capacity(CAPACITY_BYTES).require_peer(true);
                 Self::Bytes(builder.create().unwrap())
             }
-            Kind::SpscTyped => {
-                Self::Typed(TypedProducer::builder(name).capacity(CAPACITY_SLOTS).create().unwrap())
-            }
+            _ => Self::Typed(TypedProducer::builder(name).capacity(CAPACITY_SLOTS).create().unwrap()),
         }
     }
 
@@ -87,7 +85,7 @@ impl Sender {
     pub(crate) fn open(kind: Kind, name: &str, timeout: Duration) -> Result<Self> {
         match kind {
             Kind::SpscBytes => Producer::builder(name).attach_timeout(timeout).open().map(Self::Bytes),
-            Kind::SpscTyped => TypedProducer::builder(name).attach_timeout(timeout).open().map(Self::Typed),
+            _ => TypedProducer::builder(name).attach_timeout(timeout).open().map(Self::Typed),
         }
     }
 
@@ -149,9 +147,7 @@ impl Receiver {
             Kind::SpscBytes => {
                 Self::Bytes(Consumer::builder(name).capacity(CAPACITY_BYTES).create().unwrap())
             }
-            Kind::SpscTyped => {
-                Self::Typed(TypedConsumer::builder(name).capacity(CAPACITY_SLOTS).create().unwrap())
-            }
+            _ => Self::Typed(TypedConsumer::builder(name).capacity(CAPACITY_SLOTS).create().unwrap()),
         }
     }
 
@@ -159,7 +155,7 @@ impl Receiver {
     pub(crate) fn open(kind: Kind, name: &str, timeout: Duration) -> Result<Self> {
         match kind {
             Kind::SpscBytes => Consumer::builder(name).attach_timeout(timeout).open().map(Self::Bytes),
-            Kind::SpscTyped => TypedConsumer::builder(name).attach_timeout(timeout).open().map(Self::Typed),
+            _ => TypedConsumer::builder(name).attach_timeout(timeout).open().map(Self::Typed),
         }
     }
 

@@ -62,9 +62,9 @@ impl Scene {
         };
         let object = Options::new().open(&name, Access::ReadOnly).unwrap();
         let region = object.map(Access::ReadOnly).unwrap();
-        let seen = vec![0; region.bytes()];
         let name = name.as_str().to_owned();
-        let mut scene = Self { operation, name, survivor, sent: 0, received: 0, object, region, seen };
+        let mut scene =
+            Self { operation, name, survivor, sent: 0, received: 0, object, region, seen: Vec::new() };
         scene.send_ahead();
         scene
     }
@@ -133,10 +133,11 @@ impl Scene {
         }
     }
 
-    /// Whether the ring has changed since this was last asked.
-    pub(crate) fn has_changed(&mut self) -> bool {
-        let mut now = vec![0; self.seen.len()];
+    /// Whether the ring, or what the victim knows, has changed since this was last asked.
+    pub(crate) fn has_changed(&mut self, notes: &Notes) -> bool {
+        let mut now = vec![0; self.region.bytes()];
         self.region.copy_out(0, &mut now).unwrap();
+        now.extend(notes.read().to_le_bytes());
         let changed = now != self.seen;
         self.seen = now;
         changed

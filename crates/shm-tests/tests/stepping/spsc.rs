@@ -12,11 +12,12 @@ use std::time::Duration;
 /// As many messages as the ring takes.
 pub(crate) const FULL: u64 = u64::MAX;
 /// Rings that are made together.
-const SCENES: usize = 100;
+const SCENES: usize = 200;
 /// A side asks the kernel whether the other one lives this long after it sat down, and not before.
 const SLICE: Duration = Duration::from_millis(100);
-/// At most so many moments are tried beside those that differ; the short operations have fewer.
-const MOMENTS_MAX: usize = if cfg!(debug_assertions) { 0 } else { 400 };
+/// Steps spent on the tries of one operation, beside those at its differences.
+const KILL_STEPS: u64 = if cfg!(debug_assertions) { 2_000 } else { 11_000 };
+const STOP_STEPS: u64 = 3_000;
 
 /// One operation of one side.
 #[derive(Debug)]
@@ -33,6 +34,10 @@ pub(crate) struct Operation {
     pub(crate) messages: u64,
     /// Whether it waits for the other side.
     pub(crate) waits: bool,
+    /// Whether it tries, and may move no message after all.
+    pub(crate) tries: bool,
+    /// Whether it comes to the ring.
+    pub(crate) attaches: bool,
     /// How it leaves, if that is what it does.
     pub(crate) leaves: Option<End>,
     /// In the middle of which operation the process died whose seat it takes.
@@ -53,6 +58,8 @@ const PRODUCER: Operation = Operation {
     waiting: 0,
     messages: 0,
     waits: false,
+    tries: false,
+    attaches: false,
     leaves: None,
     predecessor: None,
     act: act::send,
@@ -75,25 +82,33 @@ macro_rules! operations {
 
         pub(crate) fn tests() -> Vec<Test> {
             vec![
-                $(Test { name: concat!("spsc::killed::", stringify!($name)), needs: vec![Need::Trace], body: killed::$name },)*
-                $(Test { name: concat!("spsc::stopped::", stringify!($name)), needs: vec![Need::Trace], body: stopped::$name },)*
+                $(test(concat!("stepping::spsc::killed::", stringify!($name)), killed::$name),)*
+                $(test(concat!("stepping::spsc::stopped::", stringify!($name)), stopped::$name),)*
             ]
         }
     };
 }
 
-// Which message makes a pad, and why: `content`.
+const PAST_ALL_SLOTS: Operation = Operation { before: 8, ..TYPED_PRODUCER };
+const COMES_TO_SEND: Operation = Operation { attaches: true, act: act::attach_producer, ..PRODUCER };
+const COMES_TO_RECEIVE: Operation = Operation { attaches: true, act: act::attach_consumer, ..CONSUMER };
+
+// Which message makes a pad: see `content`.
 operations! {
     send: { before: 1, waiting: 2, messages: 1 } of PRODUCER,
     send_first_of_tenure: { messages: 1 } of PRODUCER,
     send_behind_a_pad: { before: 6, waiting: 2, messages: 1 } of PRODUCER,
+    send_behind_a_pad_to_an_empty_ring: { before: 8, messages: 1 } of PRODUCER,
     send_to_a_full_ring: { waiting: FULL, messages: 1, waits: true } of PRODUCER,
-    try_send_to_a_full_ring: { waiting: FULL, act: act::try_send_to_a_full_ring } of PRODUCER,
+    try_send_to_a_full_ring:
+        { waiting: FULL, messages: 1, tries: true, act: act::try_send_to_a_full_ring } of PRODUCER,
     reserve_and_commit: { before: 1, waiting: 2, messages: 1, act: act::reserve_and_commit } of PRODUCER,
-    reserve_behind_a_pad_and_commit: { before: 6, waiting: 2, messages: 1, act: act::reserve_and_commit } of PRODUCER,
+    reserve_behind_a_pad_and_commit:
+        { before: 6, waiting: 2, messages: 1, act: act::reserve_and_commit } of PRODUCER,
     reserve_and_drop: { before: 1, waiting: 2, act: act::reserve_and_drop } of PRODUCER,
     reserve_behind_a_pad_and_drop: { before: 6, waiting: 2, act: act::reserve_and_drop } of PRODUCER,
     send_batch: { before: 1, waiting: 1, messages: 3, act: act::send_batch } of PRODUCER,
+    send_batch_to_an_empty_ring: { before: 6, messages: 3, act: act::send_batch } of PRODUCER,
     send_batch_around_a_pad: { before: 5, waiting: 1, messages: 3, act: act::send_batch } of PRODUCER,
     send_batch_behind_a_pad: { before: 7, waiting: 1, messages: 3, act: act::send_batch } of PRODUCER,
     recv: { before: 1, waiting: 3, messages: 1, act: act::recv } of CONSUMER,
@@ -101,36 +116,59 @@ operations! {
     recv_behind_a_pad: { before: 8, waiting: 2, messages: 1, act: act::recv } of CONSUMER,
     recv_from_an_empty_ring: { before: 1, messages: 1, waits: true, act: act::recv } of CONSUMER,
     recv_into: { before: 1, waiting: 2, messages: 1, act: act::recv_into } of CONSUMER,
-    try_recv_from_an_empty_ring: { before: 1, act: act::try_recv_from_an_empty_ring } of CONSUMER,
+    try_recv_from_an_empty_ring:
+        { before: 1, messages: 1, tries: true, act: act::try_recv_from_an_empty_ring } of CONSUMER,
     peek_and_take: { before: 1, waiting: 2, messages: 1, act: act::peek_and_take } of CONSUMER,
-    peek_three_and_take_two: { before: 1, waiting: 4, messages: 2, act: act::peek_three_and_take_two } of CONSUMER,
+    peek_three_and_take_two:
+        { before: 1, waiting: 4, messages: 2, act: act::peek_three_and_take_two } of CONSUMER,
     recv_batch: { before: 1, waiting: 4, messages: 3, act: act::recv_batch } of CONSUMER,
     recv_batch_around_a_pad: { before: 6, waiting: 3, messages: 3, act: act::recv_batch } of CONSUMER,
-    attach_producer: { predecessor: Some("send"), act: act::attach_producer } of PRODUCER,
-    attach_producer_behind_a_pad: { predecessor: Some("send_batch_at_the_pad"), act: act::attach_producer } of PRODUCER,
-    attach_first_producer: { act: act::attach_producer } of PRODUCER,
-    attach_consumer: { predecessor: Some("recv"), act: act::attach_consumer } of CONSUMER,
-    attach_first_consumer: { act: act::attach_consumer } of CONSUMER,
-    close_producer: { before: 1, waiting: 2, leaves: Some(End::Closed), act: act::close_producer } of PRODUCER,
-    drop_producer: { before: 1, waiting: 2, leaves: Some(End::Dropped), act: act::drop_producer } of PRODUCER,
-    close_consumer: { before: 1, waiting: 3, leaves: Some(End::Closed), act: act::close_consumer } of CONSUMER,
-    drop_consumer: { before: 1, waiting: 3, leaves: Some(End::Dropped), act: act::drop_consumer } of CONSUMER,
+    recv_batch_of_all: { before: 2, waiting: 3, messages: 3, act: act::recv_batch } of CONSUMER,
+    attach_producer: { predecessor: Some("send_first_of_tenure") } of COMES_TO_SEND,
+    attach_producer_behind_a_pad:
+        { predecessor: Some("send_behind_a_pad_to_an_empty_ring") } of COMES_TO_SEND,
+    attach_producer_behind_a_batch: { predecessor: Some("send_batch_to_an_empty_ring") } of COMES_TO_SEND,
+    attach_first_producer: {} of COMES_TO_SEND,
+    attach_consumer: { predecessor: Some("recv") } of COMES_TO_RECEIVE,
+    attach_consumer_behind_a_batch: { predecessor: Some("recv_batch") } of COMES_TO_RECEIVE,
+    attach_consumer_to_an_empty_ring: { predecessor: Some("recv_batch_of_all") } of COMES_TO_RECEIVE,
+    attach_first_consumer: {} of COMES_TO_RECEIVE,
+    close_producer:
+        { before: 1, waiting: 2, leaves: Some(End::Closed), act: act::close_producer } of PRODUCER,
+    drop_producer:
+        { before: 1, waiting: 2, leaves: Some(End::Dropped), act: act::drop_producer } of PRODUCER,
+    close_consumer:
+        { before: 1, waiting: 3, leaves: Some(End::Closed), act: act::close_consumer } of CONSUMER,
+    drop_consumer:
+        { before: 1, waiting: 3, leaves: Some(End::Dropped), act: act::drop_consumer } of CONSUMER,
     send_value: { before: 1, waiting: 2, messages: 1, act: act::send_value } of TYPED_PRODUCER,
-    send_value_to_a_full_ring: { waiting: FULL, messages: 1, waits: true, act: act::send_value } of TYPED_PRODUCER,
-    send_values: { before: 6, waiting: 1, messages: 3, act: act::send_values } of TYPED_PRODUCER,
+    send_first_value: { messages: 1, act: act::send_value } of TYPED_PRODUCER,
+    send_value_to_a_full_ring:
+        { waiting: FULL, messages: 1, waits: true, act: act::send_value } of TYPED_PRODUCER,
+    send_values: { messages: 3, act: act::send_values } of PAST_ALL_SLOTS,
     recv_value: { before: 1, waiting: 2, messages: 1, act: act::recv_value } of TYPED_CONSUMER,
-    recv_value_from_an_empty_ring: { before: 1, messages: 1, waits: true, act: act::recv_value } of TYPED_CONSUMER,
-    recv_values: { before: 6, waiting: 4, messages: 3, act: act::recv_values } of TYPED_CONSUMER,
-    attach_typed_producer: { predecessor: Some("send_value_first"), act: act::attach_typed_producer } of TYPED_PRODUCER,
-    attach_typed_consumer: { predecessor: Some("recv_value"), act: act::attach_typed_consumer } of TYPED_CONSUMER,
+    recv_value_from_an_empty_ring:
+        { before: 1, messages: 1, waits: true, act: act::recv_value } of TYPED_CONSUMER,
+    recv_values: { before: 8, waiting: 4, messages: 3, act: act::recv_values } of TYPED_CONSUMER,
+    attach_typed_producer:
+        { attaches: true, predecessor: Some("send_first_value"), act: act::attach_typed_producer }
+        of TYPED_PRODUCER,
+    attach_typed_consumer:
+        { attaches: true, predecessor: Some("recv_value"), act: act::attach_typed_consumer }
+        of TYPED_CONSUMER,
 }
 
-/// The moments of an operation, followed once to its end.
-fn survey(operation: &'static Operation, scratch: &Scratch, notes: &Notes) -> Course {
+fn test(name: &'static str, body: fn()) -> Test {
+    Test { name, needs: vec![Need::Trace], body }
+}
+
+/// The moments of an operation, followed once to its end: all, or those behind its system calls.
+fn survey(operation: &'static Operation, scratch: &Scratch, notes: &Notes, fine: bool) -> Course {
     let scene = std::cell::RefCell::new(Scene::new(operation, scratch, 0));
     let (peer, mut tracee) = scene.borrow_mut().begin(notes);
+    let (changed, wake) = (|| scene.borrow_mut().has_changed(notes), || scene.borrow_mut().wake());
     let course =
-        Course::follow(&mut tracee, || scene.borrow_mut().has_changed(), || scene.borrow_mut().wake());
+        if fine { Course::follow(&mut tracee, changed, wake) } else { Course::of_calls(&mut tracee, wake) };
     peer.kill();
     course
 }
@@ -140,10 +178,14 @@ fn killed_at_every_moment(name: &str) {
     let (operation, scratch) = (named(name), Scratch::posix());
     watched(name, |progress| {
         let notes = Notes::new(&scratch);
-        let course = survey(operation, &scratch, &notes);
+        let fine = !operation.attaches || !walk::coarse();
+        let course = survey(operation, &scratch, &notes, fine);
+        let sample = course.sample(KILL_STEPS).into_iter().enumerate();
         let mut tries: Vec<(usize, Order)> =
-            course.sample(MOMENTS_MAX).into_iter().map(|moment| (moment, ORDERS[moment % 3])).collect();
-        tries.extend(course.changes.iter().flat_map(|&moment| ORDERS.map(|order| (moment, order))));
+            sample.map(|(index, moment)| (moment, ORDERS[index % ORDERS.len()])).collect();
+        if !walk::coarse() {
+            tries.extend(course.changes.iter().flat_map(|&moment| ORDERS.map(|order| (moment, order))));
+        }
         course.tell(tries.len());
         try_each(operation, &scratch, &tries, progress, |mut scene, &(moment, order)| {
             let (peer, mut tracee) = scene.begin(&notes);
@@ -159,14 +201,16 @@ fn stopped_at_every_moment(name: &str) {
     let (operation, scratch) = (named(name), Scratch::posix());
     watched(name, |progress| {
         let notes = Notes::new(&scratch);
-        let course = survey(operation, &scratch, &notes);
-        let mut tries = course.sample(MOMENTS_MAX / 4);
-        tries.extend(&course.changes);
+        let course = survey(operation, &scratch, &notes, !walk::coarse());
+        let mut tries = course.sample(STOP_STEPS);
+        if !walk::coarse() {
+            tries.extend(&course.changes);
+        }
         course.tell(tries.len());
         try_each(operation, &scratch, &tries, progress, |mut scene, &moment| {
             let (peer, mut tracee) = scene.begin(&notes);
             let there = walk::go_to(&mut tracee, course.points[moment], || scene.wake());
-            while_stopped(scene, peer, tracee, !there);
+            while_stopped(scene, peer, tracee, !there, &notes);
         });
     });
 }

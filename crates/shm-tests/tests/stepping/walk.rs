@@ -9,6 +9,9 @@ use crate::tracer::{Step, Tracee};
 /// An operation of more instructions than this is an endless loop.
 pub(crate) const STEPS_MAX: u64 = 5_000_000;
 
+/// Tries of one operation, beside those at its differences, at most.
+const TRIES_MAX: usize = if cfg!(debug_assertions) { 5 } else { 400 };
+
 /// A moment in an operation.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Point {
@@ -60,8 +63,24 @@ impl Course {
         panic!("no end after {STEPS_MAX} instructions");
     }
 
-    /// Instructions of the operation; a system call is one.
-    pub(crate) fn instructions(&self) -> usize {
+    /// The moments right behind each system call, at full speed.
+    pub(crate) fn of_calls(tracee: &mut Tracee, mut wake: impl FnMut()) -> Self {
+        let mut course = Self { points: vec![Point::default()], changes: vec![0] };
+        loop {
+            match tracee.pass_call() {
+                Step::Ended => return course,
+                Step::Asleep => wake(),
+                Step::Called | Step::Done => {
+                    let calls = course.points.len() as u64;
+                    course.changes.push(course.points.len());
+                    course.points.push(Point { calls, steps: 0, asleep: false });
+                }
+            }
+        }
+    }
+
+    /// Moments of the operation, but its beginning.
+    fn instructions(&self) -> usize {
         self.points.iter().filter(|point| !point.asleep).count() - 1
     }
 
@@ -71,15 +90,28 @@ impl Course {
         print!("{instructions} instructions, {changes} differences, {tries} tries ... ");
     }
 
-    /// Which moments to try, by their indices: every one if they are at most `limit` or all are asked for,
-    /// otherwise as many spread evenly.
-    pub(crate) fn sample(&self, limit: usize) -> Vec<usize> {
-        if std::env::var("SHMRING_FULL").is_ok_and(|full| full == "1") {
-            return (0..self.points.len()).collect();
+    /// Which moments to try, by their indices: all if that is asked for; otherwise spread evenly, as many as go
+    /// with so many steps. In a coarse run those that differ, as many as go.
+    pub(crate) fn sample(&self, steps: u64) -> Vec<usize> {
+        let all: Vec<usize> = if coarse() { self.changes.clone() } else { (0..self.points.len()).collect() };
+        if full() {
+            return all;
         }
-        let stride = self.points.len().div_ceil(limit.max(1));
-        (0..self.points.len()).step_by(stride).collect()
+        let walked: u64 = all.iter().map(|&moment| self.points[moment].steps).sum();
+        let stride = usize::try_from(walked / steps).unwrap().max((all.len() - 1) / TRIES_MAX) + 1;
+        all.into_iter().step_by(stride).collect()
     }
+}
+
+/// Whether every moment is to be tried.
+fn full() -> bool {
+    std::env::var("SHMRING_FULL").is_ok_and(|full| full == "1")
+}
+
+/// Whether only some of the moments that differ are tried: in a debug build, whose instructions are ten times as
+/// many and not those that matter.
+pub(crate) fn coarse() -> bool {
+    cfg!(debug_assertions) && !full()
 }
 
 /// Goes to a moment; `false` if the operation ended before. Instructions may differ by a few between two
