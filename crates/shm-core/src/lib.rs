@@ -4,7 +4,7 @@
 //! Data flows one way through this crate, and a file uses only what stands before it:
 //!
 //! [`name`] → [`object`] → [`region`] → [`header`], with [`word`], [`event`], [`lock`], [`offset`]
-//! and [`line`] beside them.
+//! and [`mod@line`] beside them.
 //!
 //! Three rules hold everywhere:
 //!
