@@ -2,15 +2,16 @@
 //! and what it knows of the other side.
 
 use crate::attach::{Mapped, Settings, wait_words};
+use crate::blocking::Place;
 use crate::error::{End, Error, Result, Role};
-use crate::layout::{NOTICE_POISONED, NOTICE_REMOVED, Parts};
-use crate::seat::{OwnSeat, Presence, Seat};
-use crate::wait::{SLICE, WaitCounts, Waiter};
+use crate::layout::spsc::Parts;
+use crate::layout::{Geometry, NOTICE_POISONED, NOTICE_REMOVED};
+use crate::seat::{OwnSeat, Presence, Seat, Start};
+use crate::wait::pair::{Armed, Waiter};
+use crate::wait::patience::Patience;
+use crate::wait::{SLICE, WaitCounts};
 use shm_core::sync::Ordering;
 use shm_core::{Deadline, Object};
-
-/// Looks of a spinning side at the ring, between two looks at the clock and at the other side.
-const SPINS_PER_CHECK: u32 = 4096;
 
 /// One side's place at a ring. Dropping it leaves without closing.
 #[derive(Debug)]
@@ -21,7 +22,9 @@ pub(crate) struct Attachment {
     seat: OwnSeat,
     peer: Seat,
     waiter: Waiter,
+    patience: Patience,
     object: Object,
+    geometry: Geometry,
     pid: u32,
     closed: bool,
     corrupt: Option<&'static str>,
@@ -34,34 +37,26 @@ pub(crate) struct Attachment {
     next_probe: Deadline,
 }
 
-/// What a handle gives to be waited with.
-pub(crate) trait Attached {
-    fn attachment(&mut self) -> &mut Attachment;
-
-    /// Messages that went through this handle's side, to see how many did between two waits.
-    fn progress(&self) -> u64;
-}
-
 impl Attachment {
     /// Claims the seat of `role`, lets `resume` take over where its last holder was (it is given the number
-    /// of the new tenure and answers with its position), and sits down.
+    /// of the new tenure and answers with where it begins), and sits down.
     pub(crate) fn new<A>(
         mapped: Mapped,
         role: Role,
         settings: &Settings,
         deadline: Deadline,
-        resume: impl FnOnce(&Parts, u64) -> Result<(A, u64)>,
+        resume: impl FnOnce(&Parts, u64) -> Result<(A, Start)>,
     ) -> Result<(Self, A)> {
-        let Mapped { object, region, geometry } = mapped;
+        let Mapped { object, region, geometry, .. } = mapped;
         let parts = Parts::of(&region, &geometry)?;
         let seat = OwnSeat::claim(&object, &parts, role, deadline)?;
         let [own, other] = wait_words(&parts, role);
-        let waiter = Waiter::new(own, other, settings.wait, settings.backstop)?;
+        let waiter = Waiter::new(own, other, settings.backstop)?;
         let resumed = resume(&parts, seat.number());
         if let Err(Error::Corrupt(_)) = resumed {
             waiter.leave_notice(NOTICE_POISONED);
         }
-        let (algorithm, position) = resumed?;
+        let (algorithm, start) = resumed?;
         let peer = Seat::of(&parts, role.peer())?;
         // For a consumer, the producers up to now are one stream; an end of theirs may still be to be told.
         // A producer only cares for consumers that it has met.
@@ -70,26 +65,29 @@ impl Attachment {
             Presence::Sits(number) => (number, false),
             Presence::Gone(number, _) => (number, true),
         };
-        let told = match role {
-            Role::Consumer => seat.told.load(Ordering::Relaxed), // own, or a predecessor's whose lock we hold
-            Role::Producer => entered - u64::from(entered > 0 && !gone),
+        let told = if role.sends() {
+            entered - u64::from(entered > 0 && !gone)
+        } else {
+            seat.told.load(Ordering::Relaxed) // own, or a predecessor's whose lock we hold
         };
         if told > entered {
             waiter.leave_notice(NOTICE_POISONED);
             return Err(Error::Corrupt("a side was told of a tenure that is still to come"));
         }
         // Last: whoever fails before it has never been there.
-        seat.sit(position);
+        seat.sit(start);
         let mut attachment = Self {
             role,
             seat,
             peer,
             waiter,
+            patience: Patience::new(settings.wait),
             object,
+            geometry,
             pid: std::process::id(),
             closed: false,
             corrupt: None,
-            tell_ends: role == Role::Consumer || settings.require_peer,
+            tell_ends: !role.sends() || settings.require_peer,
             entered,
             told,
             next_probe: if settings.backstop { Deadline::now().plus(SLICE) } else { Deadline::NEVER },
@@ -109,21 +107,6 @@ impl Attachment {
     pub(crate) fn sound(&mut self) -> Result<()> {
         let poisoned = self.waiter.peer_notice() & NOTICE_POISONED != 0;
         if !poisoned && self.corrupt.is_none() { Ok(()) } else { self.not_ready() }
-    }
-
-    #[cold]
-    fn not_ready(&mut self) -> Result<()> {
-        let notices = self.waiter.notices();
-        if self.corrupt.is_none() && notices & NOTICE_POISONED != 0 {
-            self.corrupt = Some("the other side has found it so"); // for good, whatever becomes of the word
-        }
-        if let Some(what) = self.corrupt {
-            Err(Error::Corrupt(what))
-        } else if notices & NOTICE_REMOVED != 0 {
-            Err(Error::Detached)
-        } else {
-            Ok(())
-        }
     }
 
     /// What stands against any further call, the other side's end included, as far as the kernel can say now.
@@ -151,19 +134,6 @@ impl Attachment {
     #[inline(always)]
     pub(crate) fn notify(&mut self) {
         self.waiter.notify();
-    }
-
-    /// Passes an error of the algorithm on; garbage stops this side for good, and the other one as well.
-    #[cold]
-    pub(crate) fn judge(&mut self, error: Error) -> Error {
-        if let Error::Corrupt(what) = error
-            && self.corrupt.is_none()
-        {
-            self.corrupt = Some(what);
-            self.waiter.leave_notice(NOTICE_POISONED);
-            self.waiter.wake();
-        }
-        error
     }
 
     /// Whether the tenure that a message says it begins is one whose predecessor's end is to be told first.
@@ -196,41 +166,13 @@ impl Attachment {
         Ok(())
     }
 
-    /// The other side's end, if it has gone and this side was not told yet. `kernel`: also ask whether it died.
-    fn unheard_end(&self, kernel: bool) -> Result<Option<(u64, End)>> {
-        if !self.tell_ends {
-            return Ok(None);
-        }
-        let unheard = match self.peer.presence(kernel.then_some(&self.object))? {
-            Presence::Gone(number, end) if number > self.told => {
-                Some((number, end.max(self.peer.worst_end(self.told, number - 1))))
-            }
-            // Its predecessor left while we were here, and it has not published anything yet.
-            Presence::Sits(number) if number > self.entered && self.told + 1 < number => {
-                Some((number - 1, self.peer.worst_end(self.told, number - 1)))
-            }
-            _ => None,
-        };
-        Ok(unheard)
-    }
-
-    fn tell(&mut self, number: u64, end: End) -> Error {
-        self.told = number;
-        if self.role == Role::Consumer {
-            self.seat.told.store(number, Ordering::Relaxed); // own: read by successors, who hold our lock
-        }
-        Error::Disconnected(end)
-    }
-
     /// Whether the other side has gone, as far as the kernel can say now.
-    pub(crate) fn peer_has_gone(&self) -> Result<bool> {
+    pub(crate) fn peers_have_gone(&self) -> Result<bool> {
         Ok(matches!(self.peer.presence(Some(&self.object))?, Presence::Gone(..)))
     }
 
-    /// Whether nobody can come any more, because the name is gone, and nobody is there.
-    fn alone_for_good(&self) -> Result<bool> {
-        let detached = matches!(self.object.still_named(), Err(shm_core::Error::Detached { .. }));
-        Ok(detached && !matches!(self.peer.presence(Some(&self.object))?, Presence::Sits(_)))
+    pub(crate) fn geometry(&self) -> &Geometry {
+        &self.geometry
     }
 
     pub(crate) fn counts(&self) -> WaitCounts {
@@ -254,6 +196,97 @@ impl Attachment {
     }
 }
 
+impl Place for Attachment {
+    type Armed = Armed;
+
+    fn patience(&mut self) -> &mut Patience {
+        &mut self.patience
+    }
+
+    fn arm(&mut self) -> Armed {
+        self.waiter.arm()
+    }
+
+    fn sleep(&mut self, armed: Armed, until: Deadline) -> Result<()> {
+        self.waiter.sleep(armed, until)
+    }
+
+    fn disarm(&mut self) {
+        self.waiter.disarm();
+    }
+
+    fn next_probe(&self) -> Deadline {
+        self.next_probe
+    }
+
+    fn probed(&mut self) {
+        self.next_probe = Deadline::now().plus(SLICE);
+    }
+
+    fn unheard_end(&mut self, kernel: bool) -> Result<Option<(u64, End)>> {
+        if !self.tell_ends {
+            return Ok(None);
+        }
+        let unheard = match self.peer.presence(kernel.then_some(&self.object))? {
+            Presence::Gone(number, end) if number > self.told => {
+                Some((number, end.max(self.peer.worst_end(self.told, number - 1))))
+            }
+            // Its predecessor left while we were here, and it has not published anything yet.
+            Presence::Sits(number) if number > self.entered && self.told + 1 < number => {
+                Some((number - 1, self.peer.worst_end(self.told, number - 1)))
+            }
+            _ => None,
+        };
+        Ok(unheard)
+    }
+
+    fn tell(&mut self, number: u64, end: End) -> Error {
+        self.told = number;
+        if !self.role.sends() {
+            self.seat.told.store(number, Ordering::Relaxed); // own: read by successors, who hold our lock
+        }
+        Error::Disconnected(end)
+    }
+
+    fn alone_for_good(&self) -> Result<bool> {
+        let detached = matches!(self.object.still_named(), Err(shm_core::Error::Detached { .. }));
+        Ok(detached && !matches!(self.peer.presence(Some(&self.object))?, Presence::Sits(_)))
+    }
+
+    #[cold]
+    fn not_ready(&mut self) -> Result<()> {
+        let notices = self.waiter.notices();
+        if self.corrupt.is_none() && notices & NOTICE_POISONED != 0 {
+            self.corrupt = Some("the other side has found it so"); // for good, whatever becomes of the word
+        }
+        if let Some(what) = self.corrupt {
+            Err(Error::Corrupt(what))
+        } else if notices & NOTICE_REMOVED != 0 {
+            Err(Error::Detached)
+        } else {
+            Ok(())
+        }
+    }
+
+    /// Passes an error of the algorithm on; garbage stops this side for good, and the other one as well.
+    #[cold]
+    fn judge(&mut self, error: Error) -> Error {
+        if let Error::Corrupt(what) = error
+            && self.corrupt.is_none()
+        {
+            self.corrupt = Some(what);
+            self.waiter.leave_notice(NOTICE_POISONED);
+            self.waiter.wake();
+        }
+        error
+    }
+
+    /// Nothing: whoever comes next takes a dead one's seat over.
+    fn tend(&mut self) -> Result<bool> {
+        Ok(false)
+    }
+}
+
 impl Drop for Attachment {
     fn drop(&mut self) {
         // In a forked child this is a copy: the seat is the parent's. Closing our copy of its descriptor is
@@ -261,130 +294,5 @@ impl Drop for Attachment {
         if !self.is_forked_copy() {
             self.leave();
         }
-    }
-}
-
-/// For calls that do not wait: `attempt` once, then whether there is a reason beyond "not now".
-pub(crate) fn try_now<H: Attached, R>(
-    handle: &mut H,
-    mut attempt: impl FnMut(&mut H) -> Result<Option<R>>,
-) -> Result<Option<R>> {
-    if let Some(found) = attempt(handle)? {
-        return Ok(Some(found));
-    }
-    let probe = handle.attachment().next_probe.has_about_passed();
-    reason(handle, probe, &mut attempt)
-}
-
-/// Attempts until it succeeds, there is a reason why it never will, or the deadline passes.
-pub(crate) fn wait<H: Attached, R>(
-    handle: &mut H,
-    deadline: Deadline,
-    mut attempt: impl FnMut(&mut H) -> Result<Option<R>>,
-) -> Result<R> {
-    let progress = handle.progress();
-    let pause = handle.attachment().waiter.pause(progress);
-    loop {
-        if deadline.has_passed() {
-            return look_before_sleep(handle, deadline, &mut attempt)?.ok_or(Error::TimedOut);
-        }
-        let spins = handle.attachment().waiter.spins();
-        for spin in 0..spins.unwrap_or(SPINS_PER_CHECK) {
-            if let Some(found) = attempt(handle)? {
-                if spin > 0 {
-                    handle.attachment().waiter.spinning_paid(spin);
-                }
-                return Ok(found);
-            }
-            (0..pause).for_each(|_| core::hint::spin_loop());
-        }
-        let armed = spins.is_some().then(|| {
-            let waiter = &mut handle.attachment().waiter;
-            waiter.spinning_did_not_pay();
-            waiter.arm()
-        });
-        let result = look_before_sleep(handle, deadline, &mut attempt);
-        match (result, armed) {
-            (Ok(None), Some(armed)) => {
-                let place = handle.attachment();
-                let until = deadline.min(place.next_probe);
-                place.waiter.sleep(armed, until)?;
-                place.waiter.disarm();
-            }
-            (Ok(None), None) => {}
-            (done, armed) => {
-                if armed.is_some() {
-                    handle.attachment().waiter.disarm();
-                }
-                return done.and_then(|found| found.ok_or(Error::TimedOut));
-            }
-        }
-    }
-}
-
-fn look_before_sleep<H: Attached, R>(
-    handle: &mut H,
-    deadline: Deadline,
-    attempt: &mut impl FnMut(&mut H) -> Result<Option<R>>,
-) -> Result<Option<R>> {
-    if let Some(found) = attempt(handle)? {
-        return Ok(Some(found));
-    }
-    let probe = handle.attachment().next_probe.has_passed();
-    let found = reason(handle, probe, attempt)?;
-    if found.is_none() && deadline.has_passed() { Err(Error::TimedOut) } else { Ok(found) }
-}
-
-/// After an attempt that found nothing: the reason, if it is not just early. An end is only believed when
-/// the attempt fails once more after it was seen; what was sent before it comes first.
-fn reason<H: Attached, R>(
-    handle: &mut H,
-    probe: bool,
-    attempt: &mut impl FnMut(&mut H) -> Result<Option<R>>,
-) -> Result<Option<R>> {
-    let place = handle.attachment();
-    let end = place.unheard_end(probe).map_err(|error| place.judge(error))?;
-    let alone = if probe {
-        place.next_probe = Deadline::now().plus(SLICE);
-        place.alone_for_good()?
-    } else {
-        false
-    };
-    let notice = place.not_ready();
-    if end.is_none() && !alone && notice.is_ok() {
-        return Ok(None);
-    }
-    if let Some(found) = attempt(handle)? {
-        return Ok(Some(found));
-    }
-    // Garbage first; then how the other side ended, which nobody else will be told; then that the ring is gone.
-    match (notice, end) {
-        (Err(Error::Corrupt(what)), _) => Err(Error::Corrupt(what)),
-        (_, Some((number, end))) => Err(handle.attachment().tell(number, end)),
-        _ => Err(Error::Detached),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::{Consumer, Producer};
-
-    /// What was sent between the look and the end comes before the end.
-    #[test]
-    fn an_end_is_believed_only_after_another_look() {
-        let name = format!("shm-ring-attachment-{}", std::process::id());
-        let mut producer = Some(Producer::create(&name).unwrap());
-        let mut consumer = Consumer::open(&name).unwrap();
-        std::fs::remove_file(format!("/dev/shm/{name}")).unwrap(); // nothing stays behind, whatever comes now
-        let found = try_now(&mut consumer, |consumer| {
-            let found = consumer.attempt();
-            if let Some(mut producer) = producer.take() {
-                producer.send(b"last").unwrap();
-                producer.close();
-            }
-            found
-        });
-        assert_eq!(found.unwrap().unwrap().length, 4);
     }
 }

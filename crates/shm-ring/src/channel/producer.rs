@@ -3,13 +3,15 @@
 #![allow(unsafe_code)] // `Reservation::as_mut_slice`, for those who write in place
 
 use crate::attach::{Content, Mode, Settings};
-use crate::attachment::{Attached, Attachment, try_now, wait};
+use crate::attachment::Attachment;
+use crate::blocking::{Attached, Place, try_now, wait};
 use crate::channel::batch::Batch;
 use crate::channel::builder::{Builder, DEFAULT_CAPACITY_BYTES, Handle, sealed};
 use crate::channel::common::common_methods;
 use crate::error::{Error, Result, Role};
 use crate::fingerprint;
 use crate::layout::Geometry;
+use crate::seat::Start;
 use crate::spsc::bytes::{Reserved, Writer};
 use crate::statistics::ProducerStatistics;
 use crate::wait::WaitCounts;
@@ -37,13 +39,14 @@ use std::time::Duration;
 pub struct Producer {
     writer: Writer,
     statistics: ProducerStatistics,
-    geometry: Geometry,
     // Last: leaves the seat and closes the object when the rest is gone.
     place: Attachment,
 }
 
 impl Attached for Producer {
-    fn attachment(&mut self) -> &mut Attachment {
+    type Place = Attachment;
+
+    fn place(&mut self) -> &mut Attachment {
         &mut self.place
     }
 
@@ -70,10 +73,10 @@ impl sealed::Sealed for Producer {
         let (place, (writer, statistics)) =
             Attachment::new(mapped, Role::Producer, settings, deadline, |parts, tenure| {
                 let writer = Writer::resume(parts, tenure)?;
-                let position = writer.position();
-                Ok(((writer, ProducerStatistics::new(parts, geometry.kind)?), position))
+                let start = Start { position: writer.position(), count: writer.sent() };
+                Ok(((writer, ProducerStatistics::new(parts, geometry.kind)?), start))
             })?;
-        Ok(Self { writer, statistics, geometry, place })
+        Ok(Self { writer, statistics, place })
     }
 }
 
@@ -198,7 +201,7 @@ impl Producer {
 
     /// The longest message the ring takes, in bytes.
     pub fn max_message(&self) -> usize {
-        usize::try_from(self.geometry.message_bytes).unwrap_or(usize::MAX)
+        usize::try_from(self.place.geometry().message_bytes).unwrap_or(usize::MAX)
     }
 
     /// What stands against further sends: that the ring was removed or is corrupt, or, if that was
