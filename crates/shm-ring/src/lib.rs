@@ -20,8 +20,9 @@
 //! | to | use |
 //! |---|---|
 //! | send and receive messages of any length, one to one | [`Producer`], [`Consumer`] |
-//! | the same, many to many | [`Sender`], [`Receiver`] |
-//! | send and receive values of one plain type | [`TypedProducer`], [`TypedConsumer`], [`TypedSender`], [`TypedReceiver`] |
+//! | send and receive messages of any length, many to many | [`Sender`], [`Receiver`] |
+//! | send and receive values of one plain type, one to one | [`TypedProducer`], [`TypedConsumer`] |
+//! | send and receive values of one plain type, many to many | [`TypedSender`], [`TypedReceiver`] |
 //! | choose capacity, rights, waiting, directory | [`Builder`] |
 //! | write or read without a copy | [`Producer::reserve`], [`Message`] |
 //! | pass messages on and lose none when that fails | [`Consumer::peek_batch`] |
