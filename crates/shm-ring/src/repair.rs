@@ -8,8 +8,7 @@ use crate::layout::Geometry;
 use crate::layout::mpmc::{DATA_WAIT_OFFSET, Parts, SPACE_WAIT_OFFSET};
 use crate::layout::spsc::{self, WAKE_OFFSET};
 use crate::mpmc::claim::{Claims, CleanUp};
-use crate::mpmc::reclaim;
-use crate::mpmc::seat::{Roster, lock_byte};
+use crate::mpmc::seat::lock_byte;
 use crate::wait::crowd::Crowd;
 use shm_core::{Access, Directory, Event, Name, Object, Options, Owner, Region, lock};
 
@@ -69,18 +68,18 @@ fn tidy(
     found: &mut Repair,
 ) -> Result<()> {
     let parts = Parts::of(region, geometry)?;
-    let roster = Roster::of(&parts, geometry.participants);
     if dry_run {
         found.repaired = found.dead.len() as u64;
         return Ok(());
     }
     let claims = Claims::new(parts.clone(), geometry)?;
-    for seat in roster.seats() {
-        let tenure = roster.tenure(seat)?;
-        let unread = !tenure.is_sitting() && reclaim::read(&parts, claims.format, seat)?.unread;
-        found.to_redeliver += u64::from(unread);
-        if !Roster::is_dead(object, seat, tenure)? || !claims.lock(object, seat)? {
+    for seat in claims.roster.seats() {
+        if !claims.is_left_behind(object, seat)? {
+            found.to_redeliver += u64::from(claims.has_message(seat)?);
             continue;
+        }
+        if !claims.lock(object, seat)? {
+            continue; // somebody else is at it
         }
         match claims.clean_up(seat)? {
             CleanUp::Ready => found.repaired += 1,

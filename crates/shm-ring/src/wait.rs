@@ -1,5 +1,5 @@
-//! Waiting until somebody else has done something: [`patience`] says how long to look before going to sleep,
-//! [`pair`] how one side of an SPSC ring sleeps and is woken, [`crowd`] how many do on one word.
+//! Waiting until somebody else has done something: `patience` says how long to look before going to sleep,
+//! `pair` how one side of an SPSC ring sleeps and is woken, `crowd` how many do on one word.
 //!
 //! No wait depends on a count that a dead process can leave behind, and nobody is woken alone: a single woken
 //! process may be killed before it runs, and the wake-up would go with it.

@@ -101,6 +101,22 @@ impl Claims {
         Ok(locked)
     }
 
+    /// Whether somebody died on this seat and nobody has cleaned up behind it. Asks the kernel.
+    pub(crate) fn is_left_behind(&self, object: &Object, seat: u64) -> Result<bool> {
+        let tenure = self.roster.tenure(seat)?;
+        if tenure.is_sitting() {
+            return Roster::is_dead(object, seat, tenure);
+        }
+        // Somebody began to clean up, and could not tell which block it was, or was killed.
+        Ok(reclaim::read(&self.parts, self.format, seat)?.expected.is_some())
+    }
+
+    /// Whether a message waits in the hand of a seat on which nobody sits, to be handed out again.
+    pub(crate) fn has_message(&self, seat: u64) -> Result<bool> {
+        let sitting = self.roster.tenure(seat)?.is_sitting();
+        Ok(self.redelivery && !sitting && reclaim::read(&self.parts, self.format, seat)?.unread)
+    }
+
     /// Settles what whoever sat here last left behind, if it died. The caller holds the seat's lock.
     pub(crate) fn clean_up(&self, seat: u64) -> Result<CleanUp> {
         let tenure = self.roster.tenure(seat)?;

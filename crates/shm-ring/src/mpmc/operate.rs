@@ -7,7 +7,7 @@ use crate::mpmc::exchange::{Attempt, totals};
 use crate::mpmc::hand::Hand;
 use crate::mpmc::place::Seated;
 use crate::mpmc::reclaim;
-use crate::mpmc::seat::{Roster, lock_byte, raise};
+use crate::mpmc::seat::{lock_byte, raise};
 use shm_core::lock;
 use shm_core::sync::Ordering;
 
@@ -128,10 +128,9 @@ impl Seated {
             if seat == self.seat.index || self.adopted.is_some_and(|(adopted, _)| adopted == seat) {
                 continue;
             }
-            let tenure = self.claims.roster.tenure(seat)?;
             let wanted = adopts && !self.inherited && self.adopted.is_none();
-            let left = wanted && !tenure.is_sitting() && self.has_message(seat)?;
-            if !left && !Roster::is_dead(&self.object, seat, tenure)? {
+            let message = wanted && self.claims.has_message(seat)?;
+            if !message && !self.claims.is_left_behind(&self.object, seat)? {
                 continue;
             }
             if !self.claims.lock(&self.object, seat)? {
@@ -145,11 +144,6 @@ impl Seated {
             }
         }
         Ok(self.adopted.is_some())
-    }
-
-    /// Whether a message waits in the hand of a seat on which nobody sits.
-    fn has_message(&self, seat: u64) -> Result<bool> {
-        Ok(reclaim::read(&self.claims.parts, self.claims.format, seat)?.unread)
     }
 
     /// Messages waiting, found by looking at the slots.

@@ -26,11 +26,12 @@ pub(crate) fn traffic(object: &Object, region: &Region, geometry: &Geometry) -> 
         traffic.lost = traffic.lost.saturating_add(counter(LOST_OFFSET)?);
         traffic.high_water = traffic.high_water.max(counter(HIGH_WATER_OFFSET)?);
         let tenure = roster.tenure(seat)?;
+        let hand = reclaim::read(&parts, format, seat)?;
         if !tenure.is_sitting() {
+            traffic.limbo += u64::from(hand.expected.is_some());
             continue;
         }
         let alive = !Roster::is_dead(object, seat, tenure)?;
-        let hand = reclaim::read(&parts, format, seat)?;
         traffic.limbo += u64::from(!alive);
         traffic.participants.push(Participant {
             role: tenure.role(),
