@@ -12,14 +12,22 @@ use source::Source;
 use std::path::{Path, PathBuf};
 
 /// The only files in which `unsafe` may stand.
-const UNSAFE: [&str; 8] = [
+const UNSAFE: [&str; 16] = [
     "crates/shm-core/src/access.rs",
     "crates/shm-core/src/copy.rs",
+    "crates/shm-core/src/fork/descriptor.rs",
+    "crates/shm-core/src/fork/guard.rs",
+    "crates/shm-core/src/fork/section.rs",
+    "crates/shm-core/src/life/helper.rs",
+    "crates/shm-core/src/life/list.rs",
+    "crates/shm-core/src/life/steps.rs",
+    "crates/shm-core/src/life/window.rs",
     "crates/shm-core/src/lock.rs",
     "crates/shm-core/src/region.rs",
     "crates/shm-core/src/word.rs",
     "crates/shm-ring/src/channel/message.rs",
     "crates/shm-ring/src/channel/producer.rs",
+    "crates/shm-tests/src/process.rs",
     "crates/shm-tests/tests/stepping/tracer.rs",
 ];
 
@@ -27,8 +35,13 @@ const UNSAFE: [&str; 8] = [
 const REFERENCES: [&str; 2] = ["crates/shm-core/src/access.rs", "crates/shm-core/src/copy.rs"];
 
 /// What looks like a reference from a pointer, and is none.
-const NO_REFERENCES: [(&str, &str); 2] = [
-    ("crates/shm-core/src/object.rs", "&mut *bytes"),
+const NO_REFERENCES: [(&str, &str); 7] = [
+    ("crates/shm-core/src/event.rs", ".timespec().as_ref()"),
+    ("crates/shm-core/src/life.rs", "&mut *lock()"),
+    ("crates/shm-core/src/life.rs", "unlocked.as_ref()"),
+    ("crates/shm-core/src/life/helper.rs", "&mut *order"),
+    ("crates/shm-core/src/object/handle.rs", "&mut *bytes"),
+    ("crates/shm-core/src/object/handle.rs", "unlocked.as_ref()"),
     ("crates/shm-core/src/word.rs", ".timespec().as_ref()"),
 ];
 
