@@ -96,6 +96,15 @@ pub(crate) unsafe fn futex_wait(
     futex::wait_bitset(word, futex::Flags::empty(), expected, deadline, core::num::NonZeroU32::MAX)
 }
 
+/// What [`futex::waitv`] takes for one word: sleep while it holds `expected`. Shared between processes.
+pub(crate) fn futex_waiter(cell: NonNull<AtomicU32>, expected: u32) -> futex::Wait {
+    let mut waiter = futex::Wait::new();
+    waiter.val = u64::from(expected);
+    waiter.uaddr = futex::WaitPtr::new(cell.as_ptr().cast());
+    waiter.flags = futex::WaitFlags::SIZE_U32;
+    waiter
+}
+
 /// Wakes all who sleep on the word.
 ///
 /// # Safety

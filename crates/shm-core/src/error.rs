@@ -68,6 +68,11 @@ pub enum Error {
         /// The object's path.
         object: String,
     },
+    /// The object was opened before a fork, and this is the child.
+    Forked {
+        /// The object's path.
+        object: String,
+    },
     /// A zero length where there must be something to map.
     ZeroLength {
         /// The object's path.
@@ -190,6 +195,9 @@ impl fmt::Display for Error {
             }
             Self::Busy { object } => {
                 write!(f, "{object} is being removed by another process right now; try again")
+            }
+            Self::Forked { object } => {
+                write!(f, "{object} was opened before a fork and is the parent's; open it anew in the child")
             }
             Self::ZeroLength { object } => {
                 write!(f, "{object} has length zero and can not be mapped; give it a size first")

@@ -29,12 +29,26 @@
 //! # Ok(())
 //! # }
 //! ```
+//!
+//! [`wait_any`] sleeps on several words at once: on an event and on the [life words](crate::life) of those who are
+//! to signal it, for instance.
 
 use crate::clock::Deadline;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::region::Region;
-use crate::sync::Ordering;
+use crate::sync::{AtomicU32, Ordering};
+use crate::system;
 use crate::word::{ReadWord, Word};
+use rustix::io::Errno;
+use rustix::thread::{ClockId, futex};
+
+/// How many words [`wait_any`] sleeps on at once, at most: the kernel's limit.
+pub const WORDS_MAX: usize = 128;
+
+/// Whether [`wait_any`] can sleep on several words: 0 where nobody has asked the kernel yet.
+static SEVERAL: AtomicU32 = AtomicU32::new(0);
+const CAN: u32 = 1;
+const CAN_NOT: u32 = 2;
 
 /// Why [`Listener::wait`] returned.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -101,6 +115,12 @@ impl Listener {
         self.count.load(Ordering::Acquire) // A1 pairs with R1
     }
 
+    /// The count as a word to [wait](wait_any) on together with others.
+    #[inline]
+    pub fn word(&self) -> &ReadWord<u32> {
+        &self.count
+    }
+
     /// Sleeps while the count is `seen`, until the deadline. Wakes spuriously, after signals too.
     ///
     /// # Errors
@@ -108,6 +128,57 @@ impl Listener {
     pub fn wait(&self, seen: u32, deadline: Deadline) -> Result<Woken> {
         Ok(if self.count.sleep_while(seen, deadline)? { Woken::TimedOut } else { Woken::LookAgain })
     }
+}
+
+/// Whether [`wait_any`] sleeps on all of its words and not on the first only. Asks the kernel once.
+pub fn can_wait_on_several() -> bool {
+    let known = SEVERAL.load(Ordering::Relaxed); // a fact about the kernel, nothing else
+    if known != 0 {
+        return known == CAN;
+    }
+    let can = system::has_futex_waitv();
+    SEVERAL.store(if can { CAN } else { CAN_NOT }, Ordering::Relaxed); // as above
+    can
+}
+
+/// Sleeps while every one of the words holds the value beside it, until the deadline. Wakes spuriously, after
+/// signals too. Whoever returns from here does not know which word it was and looks at all of them.
+///
+/// `first` is the word whose change must not be missed. Where the kernel can not wait on several words
+/// (see [`can_wait_on_several`]), it is the only one that is slept on; and of more than [`WORDS_MAX`] words it
+/// is the first that many, `first` included. So whoever has a reason to look at the other words even then
+/// chooses the deadline accordingly.
+///
+/// A word that holds another value than expected for good makes every call return at once: leave it out.
+///
+/// # Errors
+/// When the kernel refuses to wait, which it has no known reason to.
+pub fn wait_any(
+    first: (&ReadWord<u32>, u32),
+    others: &[(&ReadWord<u32>, u32)],
+    deadline: Deadline,
+) -> Result<Woken> {
+    if !others.is_empty() && can_wait_on_several() {
+        let mut waiters = [futex::Wait::new(); WORDS_MAX];
+        let words = core::iter::once(&first).chain(others);
+        let used =
+            waiters.iter_mut().zip(words).map(|(waiter, (word, expected))| *waiter = word.waiter(*expected));
+        let count = used.count();
+        // All words are borrowed, and so mapped, for the length of the call.
+        let flags = futex::WaitvFlags::empty();
+        let waiters = waiters.get(..count).unwrap_or_default();
+        match futex::waitv(waiters, flags, deadline.timespec().as_ref(), ClockId::Monotonic) {
+            Ok(_) | Err(Errno::AGAIN | Errno::INTR) => return Ok(Woken::LookAgain),
+            Err(Errno::TIMEDOUT) => return Ok(Woken::TimedOut),
+            // A filter that was set after we asked.
+            Err(Errno::NOSYS | Errno::PERM | Errno::ACCESS | Errno::INVAL) => {
+                SEVERAL.store(CAN_NOT, Ordering::Relaxed); // as in `can_wait_on_several`
+            }
+            Err(errno) => return Err(Error::system("futex_waitv", "shared words", errno)),
+        }
+    }
+    let (word, expected) = first;
+    Ok(if word.sleep_while(expected, deadline)? { Woken::TimedOut } else { Woken::LookAgain })
 }
 
 #[cfg(test)]
@@ -146,5 +217,43 @@ mod tests {
         });
         event.signal().unwrap();
         sleeper.join().unwrap();
+    }
+
+    #[test]
+    fn any_of_several_words_ends_the_sleep_or_refuses_it() {
+        assert!(can_wait_on_several(), "a kernel before 5.16");
+        let region = Region::on_heap(4096).unwrap();
+        let words: Vec<ReadWord<u32>> = (0..200).map(|index| region.read_word(index * 4).unwrap()).collect();
+        let expected: Vec<(&ReadWord<u32>, u32)> = words.iter().map(|word| (word, 0)).collect();
+        let soon = || Deadline::after(Duration::from_millis(5));
+        let at_once = |count: usize| wait_any(expected[0], &expected[1..count], soon()).unwrap();
+        for count in [1, 2, WORDS_MAX, WORDS_MAX + 1, 200] {
+            assert_eq!(at_once(count), Woken::TimedOut, "{count} words");
+        }
+        for changed in [0, 1, WORDS_MAX - 1] {
+            region.word::<u32>(changed * 4).unwrap().store(1, Ordering::Relaxed); // test
+            assert_eq!(at_once(200), Woken::LookAgain, "word {changed}");
+            region.word::<u32>(changed * 4).unwrap().store(0, Ordering::Relaxed); // test
+        }
+        // What is beyond the limit is left out, and nothing else.
+        region.word::<u32>(WORDS_MAX * 4).unwrap().store(1, Ordering::Relaxed); // test
+        assert_eq!(at_once(200), Woken::TimedOut);
+    }
+
+    #[test]
+    fn a_sleeper_on_several_words_is_woken_by_any() {
+        for signalled in 0..3 {
+            let region = Region::on_heap(4096).unwrap();
+            let listeners: Vec<Listener> =
+                (0..3).map(|at| Listener::new(&region, at * 64).unwrap()).collect();
+            let sleeper = std::thread::spawn(move || {
+                let others = [(listeners[1].word(), 0), (listeners[2].word(), 0)];
+                while listeners.iter().all(|listener| listener.count() == 0) {
+                    wait_any((listeners[0].word(), 0), &others, Deadline::NEVER).unwrap();
+                }
+            });
+            Event::new(&region, signalled * 64).unwrap().signal().unwrap();
+            sleeper.join().unwrap();
+        }
     }
 }

@@ -3,8 +3,8 @@
 //!
 //! Data flows one way through this crate, and a file uses only what stands before it:
 //!
-//! [`name`] → [`object`] → [`region`] → [`header`], with [`word`], [`event`], [`lock`], [`offset`]
-//! and [`mod@line`] beside them.
+//! [`name`] → [`object`] → [`region`] → [`header`], with [`word`], [`event`], [`lock`], [`life`], [`offset`],
+//! [`mod@line`] and [`mod@fork`] beside them.
 //!
 //! Three rules hold everywhere:
 //!
@@ -12,7 +12,8 @@
 //!   raw pointers, atomics and copies only; all of that happens in one file, `access`.
 //! * **No pointer in shared memory.** What is stored are offsets, checked against the mapping they
 //!   are used with. `MAP_FIXED` is not offered: a fixed address can silently replace a mapping that
-//!   somebody else owns, and nothing here needs two processes to agree on an address.
+//!   somebody else owns, and nothing here needs two processes to agree on an address. (`life` uses it, within
+//!   a reservation of its own.)
 //! * **A half-made object is never visible.** Objects are completed before they get their name; see
 //!   [`object`].
 //!
@@ -42,7 +43,9 @@ pub mod clock;
 mod copy;
 pub mod error;
 pub mod event;
+pub mod fork;
 pub mod header;
+pub mod life;
 pub mod line;
 pub mod lock;
 pub mod name;
@@ -55,8 +58,10 @@ pub mod word;
 
 pub use clock::Deadline;
 pub use error::{Error, Result};
-pub use event::{Event, Listener, Woken};
+pub use event::{Event, Listener, Woken, wait_any};
+pub use fork::{Descriptor, Guard};
 pub use header::{Header, Identity};
+pub use life::{Life, LifeState};
 pub use line::Line;
 pub use name::Name;
 pub use object::{Birth, Directory, Object, Options, Owner, Removal, Stat};

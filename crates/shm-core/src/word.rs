@@ -10,6 +10,7 @@ use crate::sync::{AtomicU64, Ordering};
 use core::fmt;
 use core::ptr::NonNull;
 use rustix::io::Errno;
+use rustix::thread::futex;
 use std::sync::Arc;
 
 /// A shared word that this side only reads: one that its peer owns, or one in a read-only mapping.
@@ -113,6 +114,11 @@ impl ReadWord<u32> {
             Err(Errno::TIMEDOUT) => Ok(true),
             Err(errno) => Err(Error::system("futex(FUTEX_WAIT_BITSET)", "a shared word", errno)),
         }
+    }
+
+    /// The word's part in a sleep on several. Points at the word, so it is not to outlive it.
+    pub(crate) fn waiter(&self, expected: u32) -> futex::Wait {
+        access::futex_waiter(self.cell, expected)
     }
 
     /// Wakes every sleeper on the word; returns how many slept.

@@ -11,6 +11,7 @@
 
 pub mod need;
 pub mod peer;
+pub mod process;
 pub mod scratch;
 
 pub use need::{Need, Test, run};

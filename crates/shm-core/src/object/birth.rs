@@ -12,6 +12,7 @@
 
 use super::{Directory, Object, Options, allocate, retry, stat};
 use crate::error::{Error, Result};
+use crate::fork::Descriptor;
 use crate::header::Identity;
 use crate::lock::{self, Lock};
 use crate::name::{BIRTH_PREFIX, Name};
@@ -34,7 +35,7 @@ struct Temporary {
     directory: OwnedFd,
     name: String,
     /// A second descriptor, whose removal lock says that the name's creator lives.
-    birth: Option<OwnedFd>,
+    birth: Option<Descriptor>,
 }
 
 impl Drop for Temporary {
@@ -74,7 +75,7 @@ pub(super) fn create(
 fn conceive(options: &Options, directory: BorrowedFd<'_>, path: String) -> Result<Unborn> {
     if !options.temporary_name && std::path::Path::new("/proc/self/fd").exists() {
         let flags = OFlags::TMPFILE | OFlags::RDWR | OFlags::CLOEXEC;
-        match fs::openat(directory, ".", flags, MODE_UNTIL_COMPLETE) {
+        match Descriptor::open(|| fs::openat(directory, ".", flags, MODE_UNTIL_COMPLETE)) {
             Ok(descriptor) => {
                 return Ok(Unborn { object: Object { descriptor, path }, temporary: None });
             }
@@ -88,7 +89,7 @@ fn conceive(options: &Options, directory: BorrowedFd<'_>, path: String) -> Resul
         let directory = options.directory.open()?;
         let name = format!("{BIRTH_PREFIX}{}-{}", std::process::id(), Identity::random()?);
         let flags = OFlags::CREATE | OFlags::EXCL | OFlags::RDWR | OFlags::CLOEXEC | OFlags::NOFOLLOW;
-        let descriptor = fs::openat(&directory, &name, flags, MODE_UNTIL_COMPLETE)
+        let descriptor = Descriptor::open(|| fs::openat(&directory, &name, flags, MODE_UNTIL_COMPLETE))
             .map_err(|errno| refused(path.clone(), errno))?;
         // From here on every way out unlinks the name.
         let mut temporary = Temporary { directory, name, birth: None };
@@ -96,7 +97,8 @@ fn conceive(options: &Options, directory: BorrowedFd<'_>, path: String) -> Resul
         // The umask may have cut the mode, and then even its creator could not open the file again.
         object.chmod(MODE_UNTIL_COMPLETE.bits())?;
         let again = OFlags::RDWR | OFlags::CLOEXEC | OFlags::NOFOLLOW;
-        let birth = match fs::openat(&temporary.directory, &temporary.name, again, Mode::empty()) {
+        let reopen = || fs::openat(&temporary.directory, &temporary.name, again, Mode::empty());
+        let birth = match Descriptor::open(reopen) {
             Err(Errno::NOENT) => continue, // swept up before it was locked: once more
             opened => opened.map_err(|errno| refused(path.clone(), errno))?,
         };
@@ -151,7 +153,7 @@ pub(super) fn sweep(directory: &Directory) -> Result<()> {
             continue;
         };
         let flags = OFlags::RDWR | OFlags::CLOEXEC | OFlags::NOFOLLOW | OFlags::NONBLOCK;
-        let Ok(file) = fs::openat(&handle, name, flags, Mode::empty()) else {
+        let Ok(file) = Descriptor::open(|| fs::openat(&handle, name, flags, Mode::empty())) else {
             continue; // somebody else's, or gone already
         };
         // Whoever gets the lock knows that the creator is gone, and that nobody else is sweeping this.

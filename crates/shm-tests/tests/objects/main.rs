@@ -3,8 +3,10 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // test code: a panic is the verdict
 
 mod basics;
+mod forked;
 mod hijack;
 mod life;
+mod marks;
 mod race;
 
 use shm_tests::peer::Role;
@@ -21,9 +23,15 @@ const ROLES: &[(&str, Role)] = &[
     ("create numbered", race::create_numbered),
     ("remove numbered", race::remove_numbered),
     ("echo events", life::echo_events),
+    ("live", marks::live),
+    ("live for ever", marks::live_for_ever),
+    ("fork", forked::fork),
+    ("fork barely", forked::fork_barely),
+    ("fork while opening", forked::fork_while_opening),
 ];
 
 fn main() {
-    let tests = [basics::tests(), hijack::tests(), life::tests(), race::tests()];
+    let tests =
+        [basics::tests(), forked::tests(), hijack::tests(), life::tests(), marks::tests(), race::tests()];
     shm_tests::run(ROLES, tests.into_iter().flatten().collect());
 }

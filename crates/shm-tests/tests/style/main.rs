@@ -12,15 +12,23 @@ use source::Source;
 use std::path::{Path, PathBuf};
 
 /// The only files in which `unsafe` may stand.
-const UNSAFE: [&str; 9] = [
+const UNSAFE: [&str; 17] = [
     "crates/shm-core/src/access.rs",
     "crates/shm-core/src/copy.rs",
+    "crates/shm-core/src/fork/descriptor.rs",
+    "crates/shm-core/src/fork/guard.rs",
+    "crates/shm-core/src/fork/section.rs",
+    "crates/shm-core/src/life/helper.rs",
+    "crates/shm-core/src/life/list.rs",
+    "crates/shm-core/src/life/steps.rs",
+    "crates/shm-core/src/life/window.rs",
     "crates/shm-core/src/lock.rs",
     "crates/shm-core/src/region.rs",
     "crates/shm-core/src/word.rs",
     "crates/shm-ring/src/channel/message.rs",
     "crates/shm-ring/src/channel/producer.rs",
     "crates/shm-ring/src/channel/sender.rs",
+    "crates/shm-tests/src/process.rs",
     "crates/shm-tests/tests/stepping/tracer.rs",
 ];
 
@@ -28,8 +36,13 @@ const UNSAFE: [&str; 9] = [
 const REFERENCES: [&str; 2] = ["crates/shm-core/src/access.rs", "crates/shm-core/src/copy.rs"];
 
 /// What looks like a reference from a pointer, and is none.
-const NO_REFERENCES: [(&str, &str); 2] = [
-    ("crates/shm-core/src/object.rs", "&mut *bytes"),
+const NO_REFERENCES: [(&str, &str); 7] = [
+    ("crates/shm-core/src/event.rs", ".timespec().as_ref()"),
+    ("crates/shm-core/src/life.rs", "&mut *lock()"),
+    ("crates/shm-core/src/life.rs", "unlocked.as_ref()"),
+    ("crates/shm-core/src/life/helper.rs", "&mut *order"),
+    ("crates/shm-core/src/object/handle.rs", "&mut *bytes"),
+    ("crates/shm-core/src/object/handle.rs", "unlocked.as_ref()"),
     ("crates/shm-core/src/word.rs", ".timespec().as_ref()"),
 ];
 

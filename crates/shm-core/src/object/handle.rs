@@ -1,0 +1,189 @@
+//! An open object: what can be asked of it and done to it through its descriptor.
+
+use super::{Stat, allocate, retry, stat, without_locks};
+use crate::error::{Error, Result};
+use crate::fork::Descriptor;
+use crate::lock::{self, Lock};
+use crate::region::{Access, Region};
+use rustix::fs::{self, Mode};
+use std::os::fd::{AsFd, BorrowedFd};
+
+/// An open object: a descriptor of its own (`O_CLOEXEC`), with the name it was opened by.
+///
+/// Mappings outlive it. Dropping it closes the descriptor, and with it go the locks taken on it: mappings are made
+/// through a description of their own, where there is `/proc` and the file may be opened once more. (Otherwise
+/// the locks stay until the last mapping is gone, too.)
+///
+/// It is its process's, and not that of a child which a fork makes: there its descriptor refers to nothing, every call
+/// is [`Error::Forked`], and dropping the copy changes nothing for the parent. See [`crate::fork`].
+#[derive(Debug)]
+pub struct Object {
+    pub(super) descriptor: Descriptor,
+    pub(super) path: String,
+}
+
+impl Object {
+    /// The path it was opened by; for showing to people.
+    pub fn path(&self) -> &str {
+        &self.path
+    }
+
+    /// Size, memory, mode, owner, names and times, as they are now.
+    ///
+    /// # Errors
+    /// When the system refuses.
+    pub fn stat(&self) -> Result<Stat> {
+        stat::of(self.here()?, &self.path)
+    }
+
+    /// Declares that this descriptor uses the object: as long as it is open, the object is not removed
+    /// as unused, resized, or truncated. Never waits.
+    ///
+    /// # Errors
+    /// [`Error::Busy`] while somebody removes it, [`Error::Detached`] when it has lost its name.
+    pub fn attend(&self) -> Result<()> {
+        if !lock::try_lock(self.here()?, lock::PRESENCE_BYTE, Lock::Shared)? {
+            return Err(Error::Busy { object: self.path.clone() });
+        }
+        // Looked at under the lock: from now on nobody removes it as unused.
+        self.still_named()
+    }
+
+    /// Whether the object still has its name.
+    ///
+    /// # Errors
+    /// [`Error::Detached`] when it was removed.
+    pub fn still_named(&self) -> Result<()> {
+        if self.stat()?.links == 0 { Err(Error::Detached { object: self.path.clone() }) } else { Ok(()) }
+    }
+
+    /// Changes the permission bits.
+    ///
+    /// # Errors
+    /// When the system refuses.
+    pub fn chmod(&self, mode: u32) -> Result<()> {
+        fs::fchmod(self.here()?, Mode::from_raw_mode(mode & 0o777))
+            .map_err(|errno| Error::system("fchmod", &self.path, errno))
+    }
+
+    /// Changes owner and group; `None` leaves one as it is.
+    ///
+    /// # Errors
+    /// When the system refuses, as it does for everybody but root in most cases.
+    pub fn chown(&self, user: Option<u32>, group: Option<u32>) -> Result<()> {
+        let user = user.map(rustix::process::Uid::from_raw);
+        let group = group.map(rustix::process::Gid::from_raw);
+        fs::fchown(self.here()?, user, group).map_err(|errno| Error::system("fchown", &self.path, errno))
+    }
+
+    /// Changes the size. New bytes are zero and backed by memory. Mappings keep the length they were
+    /// made with; the part of one that lies beyond a smaller size faults when touched, which is why
+    /// this is refused while anybody else [attends](Self::attend) the object. From then on this descriptor
+    /// attends it.
+    ///
+    /// # Errors
+    /// [`Error::InUse`], [`Error::OutOfSpace`] (the size is then what it was), or what the system says.
+    pub fn resize(&self, bytes: u64) -> Result<()> {
+        // Held, not only asked for: nobody comes to the object while it changes.
+        if !lock::try_lock(self.here()?, lock::PRESENCE_BYTE, Lock::Exclusive)? {
+            return Err(Error::InUse { object: self.path.clone() });
+        }
+        let resized = self.resize_alone(bytes);
+        lock::try_lock(&self.descriptor, lock::PRESENCE_BYTE, Lock::Shared)?; // makes less of our own lock
+        resized
+    }
+
+    fn resize_alone(&self, bytes: u64) -> Result<()> {
+        let old = self.stat()?.bytes;
+        if bytes > old {
+            return allocate(self.descriptor.as_fd(), old, bytes, &self.path);
+        }
+        retry(|| fs::ftruncate(&self.descriptor, bytes))
+            .map_err(|errno| Error::system("ftruncate", &self.path, errno))
+    }
+
+    /// Maps all of it, as long as it is now.
+    ///
+    /// # Errors
+    /// [`Error::ZeroLength`], [`Error::Truncated`] when there is not enough memory behind it, or what the
+    /// system says.
+    pub fn map(&self, access: Access) -> Result<Region> {
+        let stat = self.stat()?;
+        if stat.bytes == 0 {
+            return Err(Error::ZeroLength { object: self.path.clone() });
+        }
+        self.map_part(access, 0, stat.bytes)
+    }
+
+    /// Maps `bytes` bytes at `offset`, a multiple of the page size.
+    ///
+    /// # Errors
+    /// [`Error::Unaligned`], [`Error::OutOfBounds`] when the object is shorter, and as [`map`](Self::map).
+    pub fn map_part(&self, access: Access, offset: u64, bytes: u64) -> Result<Region> {
+        let page = rustix::param::page_size() as u64;
+        if !offset.is_multiple_of(page) {
+            return Err(Error::Unaligned { offset, alignment: page });
+        }
+        if bytes == 0 {
+            return Err(Error::ZeroLength { object: self.path.clone() });
+        }
+        let stat = self.stat()?;
+        let fits = offset.checked_add(bytes).is_some_and(|end| end <= stat.bytes);
+        let (Ok(length), true) = (usize::try_from(bytes), fits) else {
+            return Err(Error::OutOfBounds {
+                offset: usize::try_from(offset).unwrap_or(usize::MAX),
+                length: usize::try_from(bytes).unwrap_or(usize::MAX),
+                region_bytes: usize::try_from(stat.bytes).unwrap_or(usize::MAX),
+            });
+        };
+        // A hole would be filled at the first touch, with a signal instead of an error if it can not be.
+        if stat.allocated_bytes < stat.bytes {
+            return Err(Error::Truncated {
+                object: self.path.clone(),
+                expected_bytes: stat.bytes,
+                found_bytes: stat.allocated_bytes,
+            });
+        }
+        let mut options = memmap2::MmapOptions::new();
+        options.offset(offset).len(length);
+        let unlocked = without_locks(self.descriptor(), access);
+        let through = unlocked.as_ref().map_or(self.descriptor(), AsFd::as_fd);
+        let mapped = match access {
+            Access::ReadOnly => options.map_raw_read_only(&through),
+            Access::ReadWrite => options.map_raw(&through),
+        };
+        let mapping =
+            mapped.map_err(|source| Error::System { call: "mmap", object: self.path.clone(), source })?;
+        Region::from_mapping(mapping, access)
+    }
+
+    /// Reads bytes through the descriptor, as `pread` does, at most up to the end; how many that were. Works
+    /// where a mapping would fault.
+    ///
+    /// # Errors
+    /// When the system refuses.
+    pub fn read_at(&self, offset: u64, bytes: &mut [u8]) -> Result<usize> {
+        let descriptor = self.here()?;
+        retry(|| rustix::io::pread(descriptor, &mut *bytes, offset))
+            .map_err(|errno| Error::system("pread", &self.path, errno))
+    }
+
+    /// The descriptor, for locks and for passing on. In a forked child it refers to nothing.
+    pub fn descriptor(&self) -> BorrowedFd<'_> {
+        self.descriptor.as_fd()
+    }
+
+    /// The descriptor, unless it is a forked child's copy.
+    fn here(&self) -> Result<BorrowedFd<'_>> {
+        if self.descriptor.is_forked() {
+            return Err(Error::Forked { object: self.path.clone() });
+        }
+        Ok(self.descriptor())
+    }
+}
+
+impl AsFd for Object {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.descriptor()
+    }
+}

@@ -1,0 +1,46 @@
+//! What a test does to its own process, and the C library and the standard library do not offer safely.
+
+#![allow(unsafe_code)] // fork and its kind
+
+use rustix::process::{Pid, WaitOptions, waitpid};
+
+/// How a child is made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fork {
+    /// By the C library, which runs the fork handlers.
+    Handled,
+    /// By the bare system call.
+    Bare,
+}
+
+/// Makes a child that does `work` and ends, with status 1 if it panics. Only for processes in which no other thread
+/// holds a lock that the work needs. What it has taken over is the child's to drop, and stays as it is here.
+pub fn fork(how: Fork, work: impl FnOnce()) -> Pid {
+    let child = match how {
+        // SAFETY: the caller's promise.
+        Fork::Handled => i64::from(unsafe { libc::fork() }),
+        // SAFETY: as above; the child continues on a copy of this stack, as with `fork`.
+        Fork::Bare => unsafe { libc::syscall(libc::SYS_clone, libc::SIGCHLD, 0, 0, 0, 0) },
+    };
+    if child == 0 {
+        let panicked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(work)).is_err();
+        // SAFETY: the copied process is not to go on.
+        unsafe { libc::_exit(i32::from(panicked)) };
+    }
+    std::mem::forget(work);
+    Pid::from_raw(child.try_into().unwrap()).expect("a child")
+}
+
+/// Waits for a child to end, and fails if it failed.
+pub fn await_child(child: Pid) {
+    let (_, status) = waitpid(Some(child), WaitOptions::empty()).unwrap().unwrap();
+    assert_eq!(status.exit_status(), Some(0), "{status:?}");
+}
+
+/// Sets the group that this process has already. The C library interrupts every thread for that, and waits for each.
+pub fn set_group_of_all_threads() {
+    // SAFETY: it takes no pointers.
+    let group = unsafe { libc::getgid() };
+    // SAFETY: it takes no pointers.
+    assert_eq!(unsafe { libc::setgid(group) }, 0);
+}
