@@ -33,6 +33,12 @@ unsafe impl<W: Atomic> Send for ReadWord<W> {}
 // SAFETY: as above; all methods take `&self` and are atomic.
 unsafe impl<W: Atomic> Sync for ReadWord<W> {}
 
+impl<W: Atomic> Clone for ReadWord<W> {
+    fn clone(&self) -> Self {
+        Self { cell: self.cell, backing: self.backing.clone() }
+    }
+}
+
 #[allow(private_bounds)]
 impl<W: Atomic> ReadWord<W> {
     pub(crate) fn new(cell: NonNull<W::Cell>, backing: Arc<Backing>) -> Self {

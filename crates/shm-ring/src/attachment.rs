@@ -4,14 +4,15 @@
 use crate::attach::{Mapped, Settings, wait_words};
 use crate::blocking::Place;
 use crate::error::{End, Error, Result, Role};
-use crate::layout::spsc::Parts;
+use crate::layout::spsc::{CONSUMER_REGION_OFFSET, LIFE_OFFSET, PRODUCER_REGION_OFFSET, Parts};
 use crate::layout::{Geometry, NOTICE_POISONED, NOTICE_REMOVED};
 use crate::seat::{OwnSeat, Presence, Seat, Start};
+use crate::wait::WaitCounts;
 use crate::wait::pair::{Armed, Waiter};
 use crate::wait::patience::Patience;
-use crate::wait::{SLICE, WaitCounts};
+use crate::wait::vigil::Vigil;
 use shm_core::sync::Ordering;
-use shm_core::{Deadline, Object};
+use shm_core::{Deadline, Guard, Life, Object, ReadWord, Region, Word};
 
 /// One side's place at a ring. Dropping it leaves without closing.
 #[derive(Debug)]
@@ -23,9 +24,15 @@ pub(crate) struct Attachment {
     peer: Seat,
     waiter: Waiter,
     patience: Patience,
+    vigil: Vigil,
+    /// The tenure of the other side that is under vigil.
+    watched: Option<u64>,
+    peer_life: ReadWord<u32>,
+    // Before the object, whose page its word is on.
+    _life: Option<Life>,
     object: Object,
     geometry: Geometry,
-    pid: u32,
+    guard: Guard,
     closed: bool,
     corrupt: Option<&'static str>,
     /// Whether the other side's end concerns this side.
@@ -34,7 +41,6 @@ pub(crate) struct Attachment {
     entered: u64,
     /// The other side's last tenure whose end this side was told.
     told: u64,
-    next_probe: Deadline,
 }
 
 impl Attachment {
@@ -51,7 +57,7 @@ impl Attachment {
         let parts = Parts::of(&region, &geometry)?;
         let seat = OwnSeat::claim(&object, &parts, role, deadline)?;
         let [own, other] = wait_words(&parts, role);
-        let waiter = Waiter::new(own, other, settings.backstop)?;
+        let waiter = Waiter::new(own, other)?;
         let resumed = resume(&parts, seat.number());
         if let Err(Error::Corrupt(_)) = resumed {
             waiter.leave_notice(NOTICE_POISONED);
@@ -74,6 +80,7 @@ impl Attachment {
             waiter.leave_notice(NOTICE_POISONED);
             return Err(Error::Corrupt("a side was told of a tenure that is still to come"));
         }
+        let life = register(&object, own, role)?;
         // Last: whoever fails before it has never been there.
         seat.sit(start);
         let mut attachment = Self {
@@ -82,15 +89,18 @@ impl Attachment {
             peer,
             waiter,
             patience: Patience::new(settings.wait),
+            vigil: Vigil::new(settings.backstop),
+            watched: None,
+            peer_life: other.0.read_word(other.1 + LIFE_OFFSET)?,
+            _life: life,
             object,
             geometry,
-            pid: std::process::id(),
+            guard: Guard::new(),
             closed: false,
             corrupt: None,
             tell_ends: !role.sends() || settings.require_peer,
             entered,
             told,
-            next_probe: if settings.backstop { Deadline::now().plus(SLICE) } else { Deadline::NEVER },
         };
         attachment.waiter.wake();
         Ok((attachment, algorithm))
@@ -99,14 +109,16 @@ impl Attachment {
     /// What stands against any further call: a notice, or garbage found before.
     #[inline(always)]
     pub(crate) fn ready(&mut self) -> Result<()> {
-        if self.waiter.peer_notice() == 0 && self.corrupt.is_none() { Ok(()) } else { self.not_ready() }
+        let fine = self.waiter.peer_notice() == 0 && self.corrupt.is_none() && !self.guard.is_forked();
+        if fine { Ok(()) } else { self.not_ready() }
     }
 
     /// As [`ready`](Self::ready), for a side that first receives what was sent: only garbage stands against that.
     #[inline(always)]
     pub(crate) fn sound(&mut self) -> Result<()> {
         let poisoned = self.waiter.peer_notice() & NOTICE_POISONED != 0;
-        if !poisoned && self.corrupt.is_none() { Ok(()) } else { self.not_ready() }
+        let fine = !poisoned && self.corrupt.is_none() && !self.guard.is_forked();
+        if fine { Ok(()) } else { self.not_ready() }
     }
 
     /// What stands against any further call, the other side's end included, as far as the kernel can say now.
@@ -121,12 +133,12 @@ impl Attachment {
     /// For a producer that is to be told of its consumers' ends while there is space as well: asks now and then.
     #[inline(always)]
     pub(crate) fn watch(&mut self) -> Result<()> {
-        if self.tell_ends && self.next_probe.has_about_passed() { self.watch_now() } else { Ok(()) }
+        if self.tell_ends && self.vigil.next_probe().has_about_passed() { self.watch_now() } else { Ok(()) }
     }
 
     #[cold]
     fn watch_now(&mut self) -> Result<()> {
-        self.next_probe = Deadline::now().plus(SLICE);
+        self.vigil.probed();
         self.check()
     }
 
@@ -168,6 +180,7 @@ impl Attachment {
 
     /// Whether the other side has gone, as far as the kernel can say now.
     pub(crate) fn peers_have_gone(&self) -> Result<bool> {
+        self.ours()?;
         Ok(matches!(self.peer.presence(Some(&self.object))?, Presence::Gone(..)))
     }
 
@@ -179,9 +192,15 @@ impl Attachment {
         self.waiter.counts()
     }
 
+    /// Whether this handle is this process's own, and not the copy that a fork made in a child.
+    #[inline(always)]
+    pub(crate) fn ours(&self) -> Result<()> {
+        if self.guard.is_forked() { Err(Error::Forked) } else { Ok(()) }
+    }
+
     /// Whether this is the copy of a handle that a fork made in a child. The seat is the parent's.
     pub(crate) fn is_forked_copy(&self) -> bool {
-        self.pid != std::process::id()
+        self.guard.is_forked()
     }
 
     /// Leaves, having said all there was to say.
@@ -204,11 +223,16 @@ impl Place for Attachment {
     }
 
     fn arm(&mut self) -> Armed {
+        // Each tenure has a life of its own, and all marks look alike.
+        let newest = self.peer.tenure().map_or(0, |tenure| tenure.number);
+        if self.watched.replace(newest) != Some(newest) {
+            self.vigil.watch([self.peer_life.clone()]);
+        }
         self.waiter.arm()
     }
 
     fn sleep(&mut self, armed: Armed, until: Deadline) -> Result<()> {
-        self.waiter.sleep(armed, until)
+        self.waiter.sleep(armed, until, &mut self.vigil)
     }
 
     fn disarm(&mut self) {
@@ -216,11 +240,11 @@ impl Place for Attachment {
     }
 
     fn next_probe(&self) -> Deadline {
-        self.next_probe
+        self.vigil.next_probe()
     }
 
     fn probed(&mut self) {
-        self.next_probe = Deadline::now().plus(SLICE);
+        self.vigil.probed();
     }
 
     fn unheard_end(&mut self, kernel: bool) -> Result<Option<(u64, End)>> {
@@ -242,6 +266,7 @@ impl Place for Attachment {
 
     fn tell(&mut self, number: u64, end: End) -> Error {
         self.told = number;
+        self.vigil.calm();
         if !self.role.sends() {
             self.seat.told.store(number, Ordering::Relaxed); // own: read by successors, who hold our lock
         }
@@ -255,6 +280,7 @@ impl Place for Attachment {
 
     #[cold]
     fn not_ready(&mut self) -> Result<()> {
+        self.ours()?;
         let notices = self.waiter.notices();
         if self.corrupt.is_none() && notices & NOTICE_POISONED != 0 {
             self.corrupt = Some("the other side has found it so"); // for good, whatever becomes of the word
@@ -295,4 +321,15 @@ impl Drop for Attachment {
             self.leave();
         }
     }
+}
+
+/// Has the kernel mark our life word when we die. Where it does not do that, others learn of it at the end of a slice.
+fn register(object: &Object, own: (&Region, usize), role: Role) -> Result<Option<Life>> {
+    let region = if role.sends() { PRODUCER_REGION_OFFSET } else { CONSUMER_REGION_OFFSET };
+    let life = Life::register(object, (region + own.1 + LIFE_OFFSET) as u64).ok();
+    if life.is_none() {
+        let word: Word<u32> = own.0.word(own.1 + LIFE_OFFSET)?;
+        word.store(0, Ordering::Relaxed); // a predecessor's mark is not ours
+    }
+    Ok(life)
 }

@@ -1,5 +1,6 @@
 //! Waiting until somebody else has done something: `patience` says how long to look before going to sleep,
-//! `pair` how one side of an SPSC ring sleeps and is woken, `crowd` how many do on one word.
+//! `pair` how one side of an SPSC ring sleeps and is woken, `crowd` how many do on one word, `vigil` how a sleeper
+//! learns of a death.
 //!
 //! No wait depends on a count that a dead process can leave behind, and nobody is woken alone: a single woken
 //! process may be killed before it runs, and the wake-up would go with it.
@@ -7,6 +8,7 @@
 pub(crate) mod crowd;
 pub(crate) mod pair;
 pub(crate) mod patience;
+pub(crate) mod vigil;
 
 use std::time::Duration;
 

@@ -240,6 +240,7 @@ impl Consumer {
     /// # Errors
     /// [`Corrupt`](Error::Corrupt).
     pub fn len(&self) -> Result<u64> {
+        self.place.ours()?;
         self.statistics.waiting(self.reader.received())
     }
 
@@ -315,6 +316,9 @@ impl Consumer {
     /// Receives what was looked at up to `end`.
     #[inline]
     pub(crate) fn take(&mut self, end: u64, messages: u64) {
+        if self.place.is_forked_copy() {
+            return; // what was looked at is the parent's
+        }
         self.reader.take(end, messages);
         self.give_back();
     }
@@ -327,7 +331,7 @@ impl Consumer {
     /// Gives the space of what was received back, if there is reason to.
     #[inline]
     pub(crate) fn give_back(&mut self) {
-        if self.reader.release() {
+        if !self.place.is_forked_copy() && self.reader.release() {
             self.place.notify();
         }
     }

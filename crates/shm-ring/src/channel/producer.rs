@@ -180,7 +180,9 @@ impl Producer {
 
     /// Counts a message that the caller discarded because the ring was full.
     pub fn count_dropped(&mut self) {
-        self.statistics.count_dropped();
+        if !self.place.is_forked_copy() {
+            self.statistics.count_dropped();
+        }
     }
 
     /// Messages in the ring that were not handed out, as the consumer last said; it may be receiving right now.
@@ -188,6 +190,7 @@ impl Producer {
     /// # Errors
     /// [`Corrupt`](Error::Corrupt).
     pub fn len(&self) -> Result<u64> {
+        self.place.ours()?;
         self.statistics.waiting(self.writer.sent())
     }
 
@@ -275,6 +278,7 @@ impl Producer {
 
     #[inline]
     pub(crate) fn publish(&mut self) -> Result<()> {
+        self.place.ours()?; // a reservation or batch may have been copied by a fork
         self.writer.publish()?;
         self.place.notify();
         Ok(())
@@ -315,7 +319,10 @@ impl Reservation<'_> {
     pub fn write_at(&mut self, offset: usize, bytes: &[u8]) -> Result<()> {
         let max = self.reserved.length;
         match offset.checked_add(bytes.len()) {
-            Some(end) if end <= max => self.producer.writer.fill(&self.reserved, offset, bytes),
+            Some(end) if end <= max => {
+                self.producer.place.ours()?;
+                self.producer.writer.fill(&self.reserved, offset, bytes)
+            }
             end => Err(Error::TooLarge { length: end.unwrap_or(usize::MAX), max }),
         }
     }
@@ -333,12 +340,12 @@ impl Reservation<'_> {
     #[inline]
     pub unsafe fn as_mut_slice(&mut self) -> &mut [u8] {
         let length = self.reserved.length;
-        match self.producer.writer.payload(&self.reserved) {
+        match self.producer.place.ours().and_then(|()| self.producer.writer.payload(&self.reserved)) {
             // SAFETY: the space is reserved, so no consumer looks at it; it lies in the mapping, which outlives the
             // borrow of the reservation, and that borrow keeps this process from touching it otherwise. That nobody
             // else writes it is the caller's promise.
             Ok(start) => unsafe { core::slice::from_raw_parts_mut(start.as_ptr(), length) },
-            Err(_) => &mut [], // can not be: the span was checked when it was reserved
+            Err(_) => &mut [], // a copy in a forked child; the span was checked when it was reserved
         }
     }
 
@@ -352,6 +359,7 @@ impl Reservation<'_> {
         if length > max {
             return Err(Error::TooLarge { length, max });
         }
+        self.producer.place.ours()?;
         self.producer.writer.stage(&self.reserved, length, self.tag)?;
         self.producer.publish()
     }

@@ -231,6 +231,7 @@ impl Sender {
     /// Writes a message into the block in hand.
     #[inline]
     fn fill(&mut self, tag: u16, message: &[u8]) -> Result<()> {
+        self.place.ours()?;
         self.fits(message.len())?;
         let (block, blocks) = (self.place.block(), self.place.blocks());
         blocks.region().copy_in(blocks.payload_offset(block), message)?;
@@ -307,6 +308,7 @@ impl BlockReservation<'_> {
         let max = self.length;
         match offset.checked_add(bytes.len()) {
             Some(end) if end <= max => {
+                self.sender.place.ours()?;
                 let (block, blocks) = (self.sender.place.block(), self.sender.place.blocks());
                 Ok(blocks.region().copy_in(blocks.payload_offset(block) + offset, bytes)?)
             }
@@ -327,12 +329,14 @@ impl BlockReservation<'_> {
     #[inline]
     pub unsafe fn as_mut_slice(&mut self) -> &mut [u8] {
         let (block, blocks) = (self.sender.place.block(), self.sender.place.blocks());
-        match blocks.region().pointer(Span::new(blocks.payload_offset(block), self.length)) {
+        let span = Span::new(blocks.payload_offset(block), self.length);
+        let start = self.sender.place.ours().and_then(|()| Ok(blocks.region().pointer(span)?));
+        match start {
             // SAFETY: the block is in our hand, so no correct participant touches it; it lies in the mapping, which
             // outlives the borrow of the reservation, and that borrow keeps this process from touching it otherwise.
             // That nobody else writes it is the caller's promise.
             Ok(start) => unsafe { core::slice::from_raw_parts_mut(start.as_ptr(), self.length) },
-            Err(_) => &mut [], // can not be: blocks lie in the mapping
+            Err(_) => &mut [], // a copy in a forked child; blocks lie in the mapping
         }
     }
 
@@ -359,6 +363,7 @@ impl BlockReservation<'_> {
     }
 
     fn seal(&self, length: usize) -> Result<()> {
+        self.sender.place.ours()?;
         let max = self.length;
         if length > max {
             return Err(Error::TooLarge { length, max });

@@ -157,6 +157,7 @@ impl<T: CheckedBitPattern> TypedConsumer<T> {
     /// # Errors
     /// [`Corrupt`](Error::Corrupt).
     pub fn len(&self) -> Result<u64> {
+        self.place.ours()?;
         self.statistics.waiting(self.reader.received())
     }
 

@@ -163,7 +163,9 @@ impl<T: NoUninit> TypedProducer<T> {
 
     /// Counts a value that the caller discarded because the ring was full.
     pub fn count_dropped(&mut self) {
-        self.statistics.count_dropped();
+        if !self.place.is_forked_copy() {
+            self.statistics.count_dropped();
+        }
     }
 
     /// Values in the ring that were not received, as the consumer last said.
@@ -171,6 +173,7 @@ impl<T: NoUninit> TypedProducer<T> {
     /// # Errors
     /// [`Corrupt`](Error::Corrupt).
     pub fn len(&self) -> Result<u64> {
+        self.place.ours()?;
         self.statistics.waiting(self.writer.sent())
     }
 

@@ -196,6 +196,7 @@ impl<T: NoUninit + CheckedBitPattern> TypedSender<T> {
     /// Writes a value into the block in hand.
     #[inline]
     fn fill(&mut self, value: &T) -> Result<()> {
+        self.place.ours()?;
         let blocks = self.place.blocks();
         Ok(blocks.region().write_value(blocks.offset(self.place.block()), value)?)
     }

@@ -14,7 +14,7 @@
 use crate::error::{Error, Result};
 use crate::layout::Geometry;
 use shm_core::line::LINE_BYTES;
-use shm_core::{Region, Span};
+use shm_core::{Region, Span, life};
 
 /// Where the common words begin.
 pub const COMMON_OFFSET: usize = 512;
@@ -68,8 +68,6 @@ pub const RECEIVED_OFFSET: usize = 16;
 pub const TENURE_OFFSET: usize = LINE_BYTES;
 /// Seat: u32, who sat down last; for people.
 pub const PID_OFFSET: usize = LINE_BYTES + 8;
-/// Seat: u32, the word that the kernel marks when its holder's process dies.
-pub const LIFE_OFFSET: usize = LINE_BYTES + 12;
 /// Seat: u64, how often its holders waited for space.
 pub const FULL_WAITS_OFFSET: usize = LINE_BYTES + 16;
 /// Seat: u64, messages its holders discarded because the ring was full.
@@ -78,6 +76,8 @@ pub const DROPPED_OFFSET: usize = LINE_BYTES + 24;
 pub const HIGH_WATER_OFFSET: usize = LINE_BYTES + 32;
 /// Seat: u64, messages that were in the hand of a receiver when it died here, and were not handed out again.
 pub const LOST_OFFSET: usize = LINE_BYTES + 40;
+/// Seat: u32, the word that the kernel marks when its holder's process dies.
+pub const LIFE_OFFSET: usize = LINE_BYTES + 48;
 
 /// Tenure state: died, as whoever took the seat over after it found.
 pub const TENURE_DIED: u64 = 4;
@@ -114,7 +114,7 @@ const _: () = assert!(COMMON_OFFSET >= shm_core::header::HEADER_BYTES);
 const _: () = assert!(COMMON_OFFSET + COMMON_BYTES <= SEATS_OFFSET);
 const _: () = assert!(RECEIVERS_OFFSET + ROLE_BYTES <= NOTICE_OFFSET);
 const _: () = assert!(COMMON_OFFSET.is_multiple_of(LINE_BYTES) && SEATS_OFFSET.is_multiple_of(LINE_BYTES));
-const _: () = assert!(LOST_OFFSET + 8 <= SEAT_BYTES);
+const _: () = assert!(LIFE_OFFSET + 4 <= SEAT_BYTES && (LIFE_OFFSET as u64).is_multiple_of(life::ALIGNMENT));
 
 /// Bits of a slot word that hold the block's number; the rest is the sequence.
 pub(crate) const fn slot_block_bits(blocks: u64) -> u32 {

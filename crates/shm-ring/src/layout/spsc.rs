@@ -14,7 +14,7 @@
 use crate::error::Result;
 use crate::layout::Geometry;
 use shm_core::line::LINE_BYTES;
-use shm_core::{Region, Span};
+use shm_core::{Region, Span, life};
 
 /// Where the producer region begins in a named ring.
 pub const PRODUCER_REGION_OFFSET: usize = 512;
@@ -55,15 +55,16 @@ pub const LEDGER_POSITION_OFFSET: usize = 0;
 pub const LEDGER_COUNT_OFFSET: usize = 8;
 
 /// Bytes of the wait words.
-pub const WAIT_BYTES: usize = 24;
+pub const WAIT_BYTES: usize = 28;
 /// Wait words: u64, odd while this side is about to sleep or asleep; a new value at every arming.
 pub const SLEEP_OFFSET: usize = 0;
 /// Wait words: u32, raised before this side wakes the other, which sleeps on it.
 pub const WAKE_OFFSET: usize = 8;
-/// Wait words: u32, kept for the word that the kernel marks when this side's process dies; zero.
-pub const LIFE_OFFSET: usize = 12;
 /// Wait words: u32, [notices](super::NOTICE_REMOVED) to the other side.
 pub const NOTICE_OFFSET: usize = 16;
+/// Wait words: u32, the word that the kernel marks when this side's process dies.
+pub const LIFE_OFFSET: usize = 24;
+
 /// Bytes of a seat.
 pub const SEAT_BYTES: usize = 56;
 /// Seat: u64, number of the tenure (from 1) times 256, plus its [state](super::TENURE_JOINED).
@@ -107,6 +108,7 @@ const _: () = assert!(PRODUCER_REGION_OFFSET.is_multiple_of(LINE_BYTES));
 const _: () = assert!(CONSUMER_REGION_OFFSET.is_multiple_of(LINE_BYTES));
 const _: () = assert!(LEDGER_BYTES <= LINE_BYTES && WAIT_BYTES <= LINE_BYTES && SEAT_BYTES <= LINE_BYTES);
 const _: () = assert!(HIGH_WATER_OFFSET + 8 <= LINE_BYTES);
+const _: () = assert!((LIFE_OFFSET as u64).is_multiple_of(life::ALIGNMENT));
 
 /// The parts of a mapped ring.
 #[derive(Debug)]

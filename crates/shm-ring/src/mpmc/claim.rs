@@ -5,8 +5,8 @@
 
 use crate::error::{Error, Result, Role};
 use crate::layout::mpmc::{
-    DROPPED_OFFSET, FULL_WAITS_OFFSET, HAND_OFFSET, HIGH_WATER_OFFSET, LOST_OFFSET, PID_OFFSET, Parts,
-    RECEIVED_OFFSET, SENT_OFFSET, TENURE_DIED, TENURE_JOINING, TENURE_OFFSET,
+    DROPPED_OFFSET, FULL_WAITS_OFFSET, HAND_OFFSET, HIGH_WATER_OFFSET, LIFE_OFFSET, LOST_OFFSET, PID_OFFSET,
+    Parts, RECEIVED_OFFSET, SENT_OFFSET, TENURE_DIED, TENURE_JOINING, TENURE_OFFSET,
 };
 use crate::layout::{Geometry, TENURE_CLOSED, TENURE_DROPPED, TENURE_JOINED};
 use crate::mpmc::hand::Hand;
@@ -15,7 +15,7 @@ use crate::mpmc::seat::{RoleWords, Roster, Tenure, lock_byte, raise, seat_offset
 use crate::mpmc::slot::SlotFormat;
 use shm_core::lock::{self, Lock};
 use shm_core::sync::{Ordering, fence};
-use shm_core::{Deadline, Object, Word};
+use shm_core::{Deadline, Life, LifeState, Object, ReadWord, Word, life};
 use std::time::Duration;
 
 /// Between two attempts at seats that are all taken, at first and at most.
@@ -94,6 +94,37 @@ impl Claims {
         }
     }
 
+    /// Has the kernel mark the seat's life word when we die. Where it does not do that, others learn of it at the end
+    /// of a slice. The caller holds the seat's lock.
+    pub(crate) fn register_life(&self, object: &Object, seat: u64) -> Result<Option<Life>> {
+        let life = Life::register(object, lock_byte(seat) + LIFE_OFFSET as u64).ok();
+        if life.is_none() {
+            self.clear_life(seat)?;
+        }
+        Ok(life)
+    }
+
+    /// The life words of all of a role who sit.
+    pub(crate) fn lives_of(&self, role: Role) -> Vec<ReadWord<u32>> {
+        let sits = |seat: &u64| {
+            self.roster.tenure(*seat).is_ok_and(|tenure| tenure.is_sitting() && tenure.role() == role)
+        };
+        let word = |seat| self.parts.seats.read_word(seat_offset(seat) + LIFE_OFFSET).ok();
+        self.roster.seats().filter(sits).filter_map(word).collect()
+    }
+
+    /// Whether the kernel has marked anybody whose place was not cleaned up since.
+    pub(crate) fn has_marks(&self) -> bool {
+        let lives = [Role::Sender, Role::Receiver].map(|role| self.lives_of(role));
+        lives.iter().flatten().any(|word| life::state(life::look(word)) == LifeState::Marked)
+    }
+
+    fn clear_life(&self, seat: u64) -> Result<()> {
+        let word: Word<u32> = self.parts.seats.word(seat_offset(seat) + LIFE_OFFSET)?;
+        word.store(0, Ordering::Relaxed); // a dead one's mark has been answered
+        Ok(())
+    }
+
     /// Takes the lock of a seat if it is free, and sees everything that its last holder did.
     pub(crate) fn lock(&self, object: &Object, seat: u64) -> Result<bool> {
         let locked = lock::try_lock(object, lock_byte(seat), Lock::Exclusive)?;
@@ -131,6 +162,7 @@ impl Claims {
             let died = Tenure { state: TENURE_DIED, ..tenure };
             self.tenure_word(seat)?.store(died.pack(), Ordering::Release); // R11 pairs with F15 F16 F17
         }
+        self.clear_life(seat)?;
         let word = self.hand_word(seat)?;
         let Some(hand) = reclaim::rule(&self.parts, self.format, self.participants, seat)? else {
             return Ok(CleanUp::Unclear);

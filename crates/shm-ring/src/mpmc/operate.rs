@@ -92,6 +92,9 @@ impl Seated {
     /// The message that was received last is read.
     #[inline]
     pub(crate) fn let_go(&mut self) {
+        if self.is_forked_copy() {
+            return; // what is in hand is the parent's
+        }
         self.handed_out = false;
         if self.adopted.is_some() {
             self.give_back();
@@ -143,11 +146,25 @@ impl Seated {
                 lock::unlock(&self.object, lock_byte(seat))?;
             }
         }
+        // Whoever is still being taken down is asked for again.
+        if !self.claims.has_marks() {
+            self.vigil.calm();
+        }
         Ok(self.adopted.is_some())
+    }
+
+    /// Watches over all of the other role who sit, if any came or went since they were looked up.
+    pub(super) fn keep_vigil(&mut self) {
+        let role = self.role.peer();
+        let events = self.claims.words(role).events();
+        if self.watched.replace(events) != Some(events) {
+            self.vigil.watch(self.claims.lives_of(role));
+        }
     }
 
     /// Messages waiting, found by looking at the slots.
     pub(crate) fn waiting(&self) -> Result<u64> {
+        self.ours()?;
         let (sent, received) = totals(&self.claims.parts.slots, self.claims.format)?;
         Ok((sent - received).min(self.geometry.capacity))
     }
@@ -179,7 +196,9 @@ impl Seated {
     }
 
     pub(crate) fn count_dropped(&self) {
-        add_one(&self.seat.dropped);
+        if !self.is_forked_copy() {
+            add_one(&self.seat.dropped);
+        }
     }
 
     /// Messages that went through this participant.

@@ -10,11 +10,12 @@ use crate::mpmc::block::Blocks;
 use crate::mpmc::claim::{Claims, CleanUp, OwnSeat};
 use crate::mpmc::exchange::Exchange;
 use crate::mpmc::seat::raise;
+use crate::wait::WaitCounts;
 use crate::wait::crowd::Crowd;
 use crate::wait::patience::Patience;
-use crate::wait::{SLICE, WaitCounts};
+use crate::wait::vigil::Vigil;
 use shm_core::sync::Ordering;
-use shm_core::{Deadline, Identity, Object, Word};
+use shm_core::{Deadline, Guard, Identity, Life, Object, Word};
 
 /// One participant's place. Dropping it leaves without closing.
 #[derive(Debug)]
@@ -32,12 +33,14 @@ pub(crate) struct Seated {
     pub(super) notice: Word<u32>,
     pub(super) patience: Patience,
     pub(super) counts: WaitCounts,
+    // Before the object, whose page its word is on.
+    pub(super) _life: Option<Life>,
     pub(super) object: Object,
     pub(super) geometry: Geometry,
     pub(super) instance: Identity,
     pub(super) settings: Settings,
     pub(super) content: Content,
-    pub(super) pid: u32,
+    pub(super) guard: Guard,
     pub(super) closed: bool,
     pub(super) corrupt: Option<&'static str>,
     /// Whether the other role's end concerns this participant.
@@ -52,7 +55,9 @@ pub(crate) struct Seated {
     pub(super) inherited: bool,
     /// A message was handed out and is not read yet.
     pub(super) handed_out: bool,
-    pub(super) next_probe: Deadline,
+    pub(super) vigil: Vigil,
+    /// The comings and goings of the other role when those under vigil were looked up.
+    pub(super) watched: Option<(u64, u64)>,
     pub(super) next_sample: u64,
     pub(super) waited_at: Option<u64>,
 }
@@ -108,6 +113,7 @@ impl Seated {
         } else {
             (DATA_WAIT_OFFSET, SPACE_WAIT_OFFSET)
         };
+        let life = claims.register_life(&object, seat)?;
         let seated = Self {
             role,
             seat: OwnSeat::sit(&claims, seat, role)?,
@@ -118,12 +124,13 @@ impl Seated {
             notice,
             patience: Patience::new(settings.wait),
             counts: WaitCounts::default(),
+            _life: life,
             object,
             geometry,
             instance,
             settings: settings.clone(),
             content: *content,
-            pid: std::process::id(),
+            guard: Guard::new(),
             closed: false,
             corrupt: None,
             tell_ends: !role.sends() || settings.require_peer,
@@ -132,7 +139,8 @@ impl Seated {
             adopted: None,
             inherited: cleaned == CleanUp::Unread,
             handed_out: false,
-            next_probe: if settings.backstop { Deadline::now().plus(SLICE) } else { Deadline::NEVER },
+            vigil: Vigil::new(settings.backstop),
+            watched: None,
             next_sample: 0,
             waited_at: None,
             claims,
@@ -144,9 +152,7 @@ impl Seated {
 
     /// Another place at the same ring, with a seat of its own.
     pub(crate) fn another(&self) -> Result<Self> {
-        if self.is_forked_copy() {
-            return Err(Error::Forked);
-        }
+        self.ours()?;
         let deadline = Deadline::after(self.settings.attach_timeout);
         let mapped = self.settings.map_again(self.instance, &self.content)?;
         Self::join(mapped, self.role, &self.settings, &self.content, deadline)
@@ -171,20 +177,22 @@ impl Seated {
     pub(crate) fn ready(&mut self) -> Result<()> {
         // A hint: whoever leaves a notice wakes us as well.
         let notices = self.notice.load(Ordering::Relaxed); // as just said
-        if notices == 0 && self.corrupt.is_none() { Ok(()) } else { self.not_ready() }
+        let fine = notices == 0 && self.corrupt.is_none() && !self.guard.is_forked();
+        if fine { Ok(()) } else { self.not_ready() }
     }
 
     /// As [`ready`](Self::ready), for a side that first receives what was sent: only garbage stands against that.
     #[inline(always)]
     pub(crate) fn sound(&mut self) -> Result<()> {
         let notices = self.notice.load(Ordering::Relaxed); // a hint, as in `ready`
-        if notices & NOTICE_POISONED == 0 && self.corrupt.is_none() { Ok(()) } else { self.not_ready() }
+        let fine = notices & NOTICE_POISONED == 0 && self.corrupt.is_none() && !self.guard.is_forked();
+        if fine { Ok(()) } else { self.not_ready() }
     }
 
     /// For a sender that is to be told of its receivers' ends while there is space as well: asks now and then.
     #[inline(always)]
     pub(super) fn watch(&mut self) -> Result<()> {
-        if self.tell_ends && self.role.sends() && self.next_probe.has_about_passed() {
+        if self.tell_ends && self.role.sends() && self.vigil.next_probe().has_about_passed() {
             self.watch_now()
         } else {
             Ok(())
@@ -208,6 +216,7 @@ impl Seated {
 
     /// Whether somebody of the other role was there, and none is.
     pub(crate) fn peers_have_gone(&self) -> Result<bool> {
+        self.ours()?;
         let (words, role) = (self.claims.words(self.role.peer()), self.role.peer());
         let absence = self.claims.roster.absence(words, role, 0, Some(&self.object))?;
         Ok(absence.is_some_and(|absence| absence.joins > 0))
@@ -217,9 +226,15 @@ impl Seated {
         self.counts
     }
 
+    /// Whether this handle is this process's own, and not the copy that a fork made in a child.
+    #[inline(always)]
+    pub(crate) fn ours(&self) -> Result<()> {
+        if self.guard.is_forked() { Err(Error::Forked) } else { Ok(()) }
+    }
+
     /// Whether this is the copy of a handle that a fork made in a child. The seat is the parent's.
     pub(crate) fn is_forked_copy(&self) -> bool {
-        self.pid != std::process::id()
+        self.guard.is_forked()
     }
 
     /// Leaves, having said all there was to say.
@@ -236,24 +251,24 @@ impl Place for Seated {
     }
 
     fn arm(&mut self) -> u32 {
+        self.keep_vigil();
         self.ours.arm()
     }
 
     fn sleep(&mut self, armed: u32, until: Deadline) -> Result<()> {
         self.counts.sleeps += 1;
-        let longest = if self.settings.backstop { Deadline::after(SLICE) } else { Deadline::NEVER };
-        self.ours.sleep(armed, until.min(longest))
+        self.ours.sleep(armed, until, &mut self.vigil)
     }
 
     /// Nobody takes an arming back: others may rely on it.
     fn disarm(&mut self) {}
 
     fn next_probe(&self) -> Deadline {
-        self.next_probe
+        self.vigil.next_probe()
     }
 
     fn probed(&mut self) {
-        self.next_probe = Deadline::now().plus(SLICE);
+        self.vigil.probed();
     }
 
     fn unheard_end(&mut self, kernel: bool) -> Result<Option<(u64, End)>> {
@@ -289,6 +304,7 @@ impl Place for Seated {
 
     #[cold]
     fn not_ready(&mut self) -> Result<()> {
+        self.ours()?;
         let notices = self.notice.load(Ordering::Relaxed); // a hint, see `ready`
         if self.corrupt.is_none() && notices & NOTICE_POISONED != 0 {
             self.corrupt = Some("a participant has found it so"); // for good, whatever becomes of the word

@@ -27,6 +27,7 @@
 
 use crate::error::Result;
 use crate::layout::mpmc::{WAIT_ARMED, WAIT_IDLE, WAIT_STATE_BITS, WAIT_WAKING};
+use crate::wait::vigil::Vigil;
 use shm_core::sync::{Ordering, compiler_fence, fence};
 use shm_core::{Deadline, Listener, Region, Word};
 
@@ -104,10 +105,13 @@ impl Crowd {
         seen
     }
 
-    /// Sleeps until woken or until the deadline, unless the word has changed since it was `armed`. May return
-    /// early.
-    pub(crate) fn sleep(&self, armed: u32, until: Deadline) -> Result<()> {
-        self.listener.wait(armed, until)?;
+    /// Sleeps until woken, until somebody under `vigil` dies, or until the deadline, unless the word has changed
+    /// since it was `armed`. May return early.
+    pub(crate) fn sleep(&self, armed: u32, until: Deadline, vigil: &mut Vigil) -> Result<()> {
+        if vigil.sleep((self.listener.word(), armed), until)? {
+            // The kernel wakes one of those who sleep on a life word: whoever it is wakes the others.
+            self.announce();
+        }
         Ok(())
     }
 }
@@ -147,7 +151,7 @@ mod tests {
         let crowd = crowd();
         let armed = crowd.arm();
         assert!(crowd.announce());
-        crowd.sleep(armed, Deadline::NEVER).unwrap(); // for ever otherwise
+        crowd.sleep(armed, Deadline::NEVER, &mut Vigil::new(false)).unwrap(); // for ever otherwise
     }
 
     /// As a publisher killed after its first step leaves it.

@@ -10,7 +10,7 @@
 //! sleep = next odd value                     light fence              F6
 //! heavy fence                 F7             z = peer.sleep
 //! look again; found: sleep + 1               z odd and not the last one I woke:
-//! futex wait while peer.wake == seen             remember z; wake + 1 (R1); FUTEX_WAKE all
+//! sleep while peer.wake == seen                  remember z; wake + 1 (R1); FUTEX_WAKE all
 //! ```
 //!
 //! # Why no wake-up is lost
@@ -18,8 +18,9 @@
 //! case `wake` changes after `seen` was read (the sleeper read it before it stored `z`), so either the
 //! kernel finds another value and refuses the sleep, or the sleeper is queued and the wake reaches it. `z` is
 //! never used again, so remembering it never hides a sleeper, and a sleeper that died costs its publisher one
-//! system call, not one per message. A publisher killed before it wakes is answered by its successor, which
-//! wakes unconditionally, or by the slice that bounds every sleep. Model: `docs/crash.md`.
+//! system call, not one per message. A publisher killed before it wakes is answered by its life word, on
+//! which the sleeper sleeps as well, by its successor, which wakes unconditionally, or by the slice that bounds
+//! every sleep. Model: `docs/crash.md`.
 //!
 //! # The fences
 //! The heavy one is `membarrier(GLOBAL_EXPEDITED)`: it executes a full fence on every processor that runs
@@ -29,11 +30,11 @@
 
 use crate::error::Result;
 use crate::layout::spsc::{NOTICE_OFFSET, SLEEP_OFFSET, WAKE_OFFSET};
-use crate::wait::{SLICE, SLICE_WITHOUT_FENCE, WaitCounts};
+use crate::wait::vigil::Vigil;
+use crate::wait::{SLICE_WITHOUT_FENCE, WaitCounts};
 use shm_core::sync::{Ordering, compiler_fence, fence};
 use shm_core::{Deadline, Event, Listener, ReadWord, Region, Word, system};
 use std::sync::OnceLock;
-use std::time::Duration;
 
 /// One side's part in waiting.
 #[derive(Debug)]
@@ -48,8 +49,6 @@ pub(crate) struct Waiter {
     /// The last value of `peer_sleep` that we woke: even, and so none, at first.
     last_woken: u64,
     light_fence: bool,
-    /// Whether sleeps are bounded by slices.
-    backstop: bool,
     counts: WaitCounts,
 }
 
@@ -57,12 +56,13 @@ pub(crate) struct Waiter {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Armed {
     seen: u32,
-    longest: Duration,
+    /// Where the heavy fence is not to be had, sleeps are short.
+    longest: Deadline,
 }
 
 impl Waiter {
     /// The wait words at `own` and `peer` offsets of the two regions.
-    pub(crate) fn new(own: (&Region, usize), peer: (&Region, usize), backstop: bool) -> Result<Self> {
+    pub(crate) fn new(own: (&Region, usize), peer: (&Region, usize)) -> Result<Self> {
         Ok(Self {
             sleep: own.0.word(own.1 + SLEEP_OFFSET)?,
             wake: Event::new(own.0, own.1 + WAKE_OFFSET)?,
@@ -72,7 +72,6 @@ impl Waiter {
             peer_notice: peer.0.read_word(peer.1 + NOTICE_OFFSET)?,
             last_woken: 0,
             light_fence: registered(),
-            backstop,
             counts: WaitCounts::default(),
         })
     }
@@ -128,7 +127,8 @@ impl Waiter {
         let seen = self.peer_wake.count();
         let sleep = self.sleep.load(Ordering::Relaxed); // own
         self.sleep.store(sleep.wrapping_add(1) | 1, Ordering::Relaxed); // ordered by F7
-        let longest = if system::heavy_fence() { SLICE } else { SLICE_WITHOUT_FENCE };
+        let longest =
+            if system::heavy_fence() { Deadline::NEVER } else { Deadline::after(SLICE_WITHOUT_FENCE) };
         fence(Ordering::SeqCst); // F7 pairs with F6 F8
         Armed { seen, longest }
     }
@@ -139,11 +139,10 @@ impl Waiter {
         self.sleep.store((sleep | 1).wrapping_add(1), Ordering::Relaxed); // a hint: spares a wake-up
     }
 
-    /// Sleeps until woken, until `until`, or for the longest slice, whichever comes first. May return early.
-    pub(crate) fn sleep(&mut self, armed: Armed, until: Deadline) -> Result<()> {
+    /// Sleeps until woken, until somebody under `vigil` dies, or until `until`. May return early.
+    pub(crate) fn sleep(&mut self, armed: Armed, until: Deadline, vigil: &mut Vigil) -> Result<()> {
         self.counts.sleeps += 1;
-        let longest = if self.backstop { Deadline::after(armed.longest) } else { Deadline::NEVER };
-        self.peer_wake.wait(armed.seen, until.min(longest))?;
+        vigil.sleep((self.peer_wake.word(), armed.seen), until.min(armed.longest))?;
         Ok(())
     }
 
@@ -164,7 +163,7 @@ mod tests {
 
     fn pair() -> (Waiter, Waiter) {
         let region = Region::on_heap(256).unwrap();
-        let new = |own, peer| Waiter::new((&region, own), (&region, peer), false).unwrap();
+        let new = |own, peer| Waiter::new((&region, own), (&region, peer)).unwrap();
         (new(0, 128), new(128, 0))
     }
 
@@ -190,7 +189,7 @@ mod tests {
         let (mut sleeper, mut publisher) = pair();
         let armed = sleeper.arm();
         publisher.notify();
-        sleeper.sleep(armed, Deadline::NEVER).unwrap(); // for ever otherwise: there is no backstop
+        sleeper.sleep(armed, Deadline::NEVER, &mut Vigil::new(false)).unwrap(); // for ever otherwise
         assert_ne!(sleeper.peer_wake.count(), armed.seen);
     }
 }
