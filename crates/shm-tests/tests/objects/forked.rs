@@ -12,7 +12,7 @@ pub(crate) fn tests() -> Vec<Test> {
     tests![
         a_forked_child_is_no_participant,
         a_child_of_the_bare_system_call_knows_what_it_is,
-        no_descriptor_slips_into_a_child,
+        a_child_is_whole_whenever_it_is_made,
     ]
 }
 
@@ -39,6 +39,9 @@ pub(crate) fn fork(arguments: &[String]) {
         assert_eq!(state(value), LifeState::Alive);
         is_given_up(&object);
         many.iter().for_each(is_given_up);
+        // The mapping that it got is the region's; that of the life word is no use to it.
+        let maps = std::fs::read_to_string("/proc/self/maps").unwrap();
+        assert_eq!(maps.lines().filter(|line| line.ends_with(name)).count(), 1, "{maps}");
         drop((object, many, life));
         assert_eq!(look(&region.read_word(LIVES[0]).unwrap()), value, "the parent's, and untouched");
 
@@ -191,7 +194,8 @@ fn a_child_of_the_bare_system_call_knows_what_it_is() {
     scene.await_free(PARENT_S);
 }
 
-/// Role, with the arguments directory and name: forks while other threads open and close the object.
+/// Role, with the arguments directory and name: forks while other threads open and close the object and register
+/// life words.
 pub(crate) fn fork_while_opening(arguments: &[String]) {
     let [directory, name] = arguments else { panic!("{arguments:?}") };
     for _ in 0..2 {
@@ -202,15 +206,23 @@ pub(crate) fn fork_while_opening(arguments: &[String]) {
             }
         });
     }
+    let object = open(directory, name);
+    std::thread::spawn(move || {
+        loop {
+            drop(Life::register(&object, LIVES[0] as u64).unwrap());
+        }
+    });
     for _ in 0..500 {
         await_child(process::fork(Fork::Handled, || {
             let found = (3..64).filter_map(behind).find(|path| path.ends_with(name));
             assert_eq!(found, None);
+            // Nor does it find anything locked that only its parent could unlock.
+            drop(Life::register(open(directory, name), LIVES[1] as u64).unwrap());
         }));
     }
 }
 
-fn no_descriptor_slips_into_a_child() {
+fn a_child_is_whole_whenever_it_is_made() {
     let scene = scene();
     Peer::start("fork while opening", &[scene.scratch.directory(), scene.name.as_str()]).finish();
 }
