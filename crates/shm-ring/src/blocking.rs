@@ -131,14 +131,15 @@ fn reason<H: Attached, R>(
     attempt: &mut impl FnMut(&mut H) -> Result<Option<R>>,
 ) -> Result<Option<R>> {
     let place = handle.place();
-    let end = place.unheard_end(probe).map_err(|error| place.judge(error))?;
-    let mut look_again = end.is_some();
-    let mut alone = false;
+    let (mut alone, mut look_again) = (false, false);
     if probe {
         place.probed();
         alone = place.alone_for_good()?;
-        look_again |= place.tend().map_err(|error| place.judge(error))?;
+        // Before the look at the ends: who is cleaned up is not suspected any more, and was told of nowhere else.
+        look_again = place.tend().map_err(|error| place.judge(error))?;
     }
+    let end = place.unheard_end(probe).map_err(|error| place.judge(error))?;
+    look_again |= end.is_some();
     let notice = place.not_ready();
     if !look_again && !alone && notice.is_ok() {
         return Ok(None);

@@ -44,7 +44,7 @@ pub const WAIT_WAKING: u32 = 2;
 pub const ROLE_BYTES: usize = 40;
 /// Role: u64, how many have ever joined; the newest one's tenure number.
 pub const JOINS_OFFSET: usize = 0;
-/// Role: u64, how many have left; a hint that spares a look at all seats.
+/// Role: u64, how many have left, or were cleaned up behind; spares others a look at all seats.
 pub const LEAVES_OFFSET: usize = 8;
 /// Role: u64, greatest number of a tenure that ended by leaving without closing.
 pub const LAST_DROPPED_OFFSET: usize = 16;

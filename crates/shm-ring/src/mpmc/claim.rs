@@ -161,6 +161,9 @@ impl Claims {
             // Before anything that may take time: whoever asks who is gone does not wait for us.
             let died = Tenure { state: TENURE_DIED, ..tenure };
             self.tenure_word(seat)?.store(died.pack(), Ordering::Release); // R11 pairs with F15 F16 F17
+            // After the state: whoever sees the count looks at all seats again. Killed in between, others see it within a
+            // slice.
+            words.leaves.fetch_add(1, Ordering::Release); // R15 pairs with A19
         }
         self.clear_life(seat)?;
         let word = self.hand_word(seat)?;
@@ -225,7 +228,7 @@ impl OwnSeat {
         pid.store(std::process::id(), Ordering::Relaxed); // shown to people
         own.sent.store(0, Ordering::Relaxed); // shown to people
         own.received.store(0, Ordering::Relaxed); // shown to people
-        own.tenure.number = words.joins.fetch_add(1, Ordering::AcqRel) + 1; // X6 pairs with A17 A18
+        own.tenure.number = words.joins.fetch_add(1, Ordering::AcqRel) + 1; // X6 pairs with A17 A18 A20
         own.tenure.state = TENURE_JOINED;
         own.word.store(own.tenure.pack(), Ordering::Release); // R10 pairs with F15 F16 F17
         Ok(own)
@@ -238,7 +241,7 @@ impl OwnSeat {
         }
         let state = if closed { TENURE_CLOSED } else { TENURE_DROPPED };
         self.word.store(Tenure { state, ..self.tenure }.pack(), Ordering::Release); // R13 pairs with F15 F16 F17
-        words.leaves.fetch_add(1, Ordering::Relaxed); // a hint: a wake-up follows
+        words.leaves.fetch_add(1, Ordering::Release); // R16 pairs with A19
     }
 }
 

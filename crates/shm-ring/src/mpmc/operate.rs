@@ -127,6 +127,7 @@ impl Seated {
     /// Cleans up behind everybody who died, as the kernel says. Whether a message is to be handed out again now.
     pub(super) fn clean_up(&mut self) -> Result<bool> {
         let adopts = self.geometry.redelivery && !self.role.sends();
+        let mut cleaned = false;
         for seat in self.claims.roster.seats() {
             if seat == self.seat.index || self.adopted.is_some_and(|(adopted, _)| adopted == seat) {
                 continue;
@@ -139,12 +140,18 @@ impl Seated {
             if !self.claims.lock(&self.object, seat)? {
                 continue;
             }
+            cleaned = true;
             if self.claims.clean_up(seat)? == CleanUp::Unread && wanted {
                 let hand = reclaim::read(&self.claims.parts, self.claims.format, seat)?;
                 self.adopted = Some((seat, hand.block));
             } else {
                 lock::unlock(&self.object, lock_byte(seat))?;
             }
+        }
+        if cleaned {
+            // Others do not see the mark any more: they look at the seats instead.
+            self.ours.announce();
+            self.theirs.announce();
         }
         // Whoever is still being taken down is asked for again.
         if !self.claims.has_marks() {

@@ -145,8 +145,9 @@ impl Seated {
             waited_at: None,
             claims,
         };
-        // Those who wait for our side look again, and see that we are there.
+        // Those who wait for our side look again, and see that we are there; and all see who died on our seat.
         seated.theirs.announce();
+        seated.ours.announce();
         Ok(seated)
     }
 

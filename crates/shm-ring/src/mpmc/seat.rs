@@ -106,10 +106,10 @@ impl RoleWords {
         })
     }
 
-    /// Changes whenever somebody of the role comes or leaves; not when one dies.
+    /// Changes whenever somebody of the role comes or leaves, or is cleaned up behind; not when one dies.
     pub(crate) fn events(&self) -> (u64, u64) {
-        let joins = self.joins.load(Ordering::Relaxed); // a hint: the look at the seats follows
-        (joins, self.leaves.load(Ordering::Relaxed)) // as above
+        let joins = self.joins.load(Ordering::Acquire); // A20 pairs with X6
+        (joins, self.leaves.load(Ordering::Acquire)) // A19 pairs with R15 R16
     }
 }
 
