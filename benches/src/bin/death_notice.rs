@@ -3,9 +3,10 @@
 //!
 //! `cargo run --release -p shm-benches --bin death_notice [KILLS]`
 //!
-//! The kernel marks a life word, and wakes whoever sleeps on it, as soon as the process begins to die; it frees the lock,
-//! which is the verdict, only when the process's memory is taken down. The library's slices, after which a sleeper
-//! looks around without having been woken, are switched off.
+//! The kernel marks a life word, and wakes whoever sleeps on it, as soon as the process begins to die; it frees the
+//! lock, which is the verdict, only when the process's memory is taken down. The library's slices, after which a
+//! sleeper looks around without having been woken, are switched off. Sleeper and victim are pinned apart where there
+//! are two processors: otherwise the sleeper may have to wait for the one that takes the dead process down.
 
 use hdrhistogram::Histogram;
 use shm_benches::names::{Fleeting, sweep};

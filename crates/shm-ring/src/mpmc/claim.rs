@@ -161,8 +161,8 @@ impl Claims {
             // Before anything that may take time: whoever asks who is gone does not wait for us.
             let died = Tenure { state: TENURE_DIED, ..tenure };
             self.tenure_word(seat)?.store(died.pack(), Ordering::Release); // R11 pairs with F15 F16 F17
-            // After the state: whoever sees the count looks at all seats again. Killed in between, others see it within a
-            // slice.
+            // After the state: whoever sees the count looks at all seats again. Killed in between, others see it
+            // within a slice.
             words.leaves.fetch_add(1, Ordering::Release); // R15 pairs with A19
         }
         self.clear_life(seat)?;

@@ -8,6 +8,7 @@ mod message;
 mod quiet;
 mod race;
 mod seats;
+mod told;
 
 use shm_tests::peer::Role;
 
@@ -18,11 +19,14 @@ const ROLES: &[(&str, Role)] = &[
     ("race to a ring", race::race_to_a_ring),
     ("receive and say", quiet::receive_and_say),
     ("fork and stay", forked::fork_and_stay),
+    ("sit as sender", told::sit_as_sender),
+    ("wait without backstop", told::wait_without_backstop),
     ("sit as producer", seats::sit_as_producer),
     ("become another program", seats::become_another_program),
 ];
 
 fn main() {
-    let tests = [death::tests(), forked::tests(), quiet::tests(), race::tests(), seats::tests()];
+    let tests =
+        [death::tests(), forked::tests(), quiet::tests(), race::tests(), seats::tests(), told::tests()];
     shm_tests::run(ROLES, tests.into_iter().flatten().collect());
 }
