@@ -12,9 +12,9 @@ use crate::case::{Case, Step};
 use crate::handles::{Attach, Receives, Sends};
 use crate::object::{NAME, Scratch, Shadow};
 use shm_core::header::{GEOMETRY_OFFSET, MAGIC};
-use shm_ring::layout::{
-    CONSUMER_REGION_BYTES, CONSUMER_REGION_OFFSET, DATA_OFFSET, GEOMETRY_DATA_BYTES, PRODUCER_REGION_BYTES,
-    PRODUCER_REGION_OFFSET,
+use shm_ring::layout::GEOMETRY_DATA_BYTES;
+use shm_ring::layout::spsc::{
+    CONSUMER_REGION_BYTES, CONSUMER_REGION_OFFSET, DATA_OFFSET, PRODUCER_REGION_BYTES, PRODUCER_REGION_OFFSET,
 };
 use shm_ring::{Consumer, Error, Producer, Removal, Result, Role, TypedConsumer, TypedProducer};
 

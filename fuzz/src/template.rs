@@ -2,7 +2,7 @@
 
 use crate::object::{NAME, Scratch};
 use shm_core::header::{CREATED_OFFSET, INSTANCE_OFFSET};
-use shm_ring::layout::{
+use shm_ring::layout::spsc::{
     CONSUMER_REGION_OFFSET, CONSUMER_SEAT_OFFSET, PID_OFFSET, PRODUCER_REGION_OFFSET, PRODUCER_SEAT_OFFSET,
 };
 use shm_ring::{Builder, Consumer, Producer, Result, TypedConsumer, TypedProducer};

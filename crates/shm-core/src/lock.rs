@@ -4,8 +4,8 @@
 //! one byte, and goes when the last copy of that descriptor closes: at the latest when its process
 //! dies, however it dies. It is the only thing in this project that says that somebody is gone.
 //!
-//! Locks are never taken back by `F_UNLCK`: a forked child could free its parent's lock that way.
-//! Closing the descriptor does it. Probing asks (`F_OFD_GETLK`) and never takes: a prober stopped
+//! A lock that says that somebody lives is never taken back by `F_UNLCK`: a forked child could free its parent's
+//! that way. Closing the descriptor does it. Probing asks (`F_OFD_GETLK`) and never takes: a prober stopped
 //! while it held a lock would make a dead seat look alive.
 
 #![allow(unsafe_code)] // fcntl with a struct flock; rustix has no record locks of descriptions
@@ -44,6 +44,19 @@ pub fn try_lock(file: impl AsFd, byte: u64, lock: Lock) -> Result<bool> {
             Err(Error::System { call: "fcntl(F_OFD_SETLK)", object: format!("byte {byte}"), source })
         }
     }
+}
+
+/// Takes a lock back that this very call's caller took a moment ago, for a piece of work that is done. Never call it
+/// where a forked child may come along, such as in `Drop`: the lock belongs to the parent as well.
+///
+/// # Errors
+/// When the file system has no such locks.
+pub fn unlock(file: impl AsFd, byte: u64) -> Result<()> {
+    call(file, libc::F_OFD_SETLK, &mut record(byte, libc::F_UNLCK)).map_err(|source| Error::System {
+        call: "fcntl(F_OFD_SETLK)",
+        object: format!("byte {byte}"),
+        source,
+    })
 }
 
 /// Whether nobody but this descriptor holds any lock on the byte. Takes nothing. Reading rights are enough.

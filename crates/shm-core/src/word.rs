@@ -33,6 +33,12 @@ unsafe impl<W: Atomic> Send for ReadWord<W> {}
 // SAFETY: as above; all methods take `&self` and are atomic.
 unsafe impl<W: Atomic> Sync for ReadWord<W> {}
 
+impl<W: Atomic> Clone for ReadWord<W> {
+    fn clone(&self) -> Self {
+        Self { cell: self.cell, backing: self.backing.clone() }
+    }
+}
+
 #[allow(private_bounds)]
 impl<W: Atomic> ReadWord<W> {
     pub(crate) fn new(cell: NonNull<W::Cell>, backing: Arc<Backing>) -> Self {
@@ -130,8 +136,11 @@ impl ReadWord<u32> {
 }
 
 impl Word<u32> {
-    /// Wakes every sleeper on the word; returns how many slept.
-    pub(crate) fn wake_all(&self) -> Result<usize> {
+    /// Wakes every [listener](crate::Listener) that sleeps on the word, in all processes; returns how many slept.
+    ///
+    /// # Errors
+    /// When the kernel refuses the wake-up, which it has no known reason to.
+    pub fn wake_all(&self) -> Result<usize> {
         self.inner.wake_all()
     }
 }
@@ -174,6 +183,27 @@ impl Words {
         // SAFETY: `cell` is one of the array's words, writable as just checked.
         unsafe { u64::store(self.cell(position), value, ordering) };
         Ok(())
+    }
+
+    /// Stores `new` in the word that holds byte `position` if it holds `current`; returns what was there, as `Err`
+    /// if it was another value. Fails as well when the words are only read.
+    ///
+    /// # Errors
+    /// The value that was there instead of `current`.
+    #[inline(always)]
+    pub fn compare_exchange(
+        &self,
+        position: u64,
+        current: u64,
+        new: u64,
+        success: Ordering,
+        failure: Ordering,
+    ) -> core::result::Result<u64, u64> {
+        if self.access == Access::ReadOnly {
+            return Err(self.load(position, failure));
+        }
+        // SAFETY: `cell` is one of the array's words, writable as just checked.
+        unsafe { u64::compare_exchange(self.cell(position), current, new, success, failure) }
     }
 
     #[inline(always)]

@@ -2,17 +2,20 @@
 //! declared, its seat claimed.
 
 use crate::error::{Error, Result, Role};
-use crate::layout::{CONSUMER_WAIT_OFFSET, NOTICE_OFFSET, PRODUCER_WAIT_OFFSET};
-use crate::layout::{Geometry, Kind, NOTICE_POISONED, NOTICE_REMOVED, Parts};
+use crate::layout::mpmc;
+use crate::layout::spsc::Parts;
+use crate::layout::spsc::{CONSUMER_WAIT_OFFSET, NOTICE_OFFSET, PRODUCER_WAIT_OFFSET};
+use crate::layout::{FLAG_REDELIVERY, Geometry, NOTICE_POISONED, NOTICE_REMOVED};
+use crate::mpmc::exchange;
 use crate::wait::WaitStrategy;
 use shm_core::sync::Ordering;
 use shm_core::{
-    Access, Deadline, Directory, Header, Name, Object, Options, Owner, ReadWord, Region, Removal,
+    Access, Deadline, Directory, Header, Identity, Name, Object, Options, Owner, ReadWord, Region, Removal,
 };
 use std::time::Duration;
 
-/// Flags in a header that this library understands: none so far.
-pub(crate) const KNOWN_FLAGS: u64 = 0;
+/// Flags in a header that this library understands.
+pub(crate) const KNOWN_FLAGS: u64 = FLAG_REDELIVERY;
 /// Between two attempts to open a ring that is just being removed.
 const RETRY: Duration = Duration::from_millis(1);
 
@@ -24,6 +27,9 @@ pub(crate) struct Settings {
     pub(crate) owner: Owner,
     pub(crate) mode: u32,
     pub(crate) capacity: u64,
+    pub(crate) message_bytes: u64,
+    pub(crate) participants: u64,
+    pub(crate) redelivery: bool,
     pub(crate) wait: WaitStrategy,
     pub(crate) attach_timeout: Duration,
     pub(crate) require_peer: bool,
@@ -53,6 +59,7 @@ pub(crate) struct Mapped {
     pub(crate) object: Object,
     pub(crate) region: Region,
     pub(crate) geometry: Geometry,
+    pub(crate) instance: Identity,
 }
 
 impl Settings {
@@ -86,10 +93,12 @@ impl Settings {
     fn create(&self, name: &Name, content: &Content) -> Result<Mapped> {
         let geometry = content.geometry;
         let header = geometry.header(content.fingerprint)?;
-        let object =
-            self.options().create_with(name, geometry.object_bytes, |region| header.write(region))?;
+        let object = self.options().create_with(name, geometry.object_bytes, |region| {
+            header.write(region)?;
+            if geometry.kind.is_mpmc() { exchange::initialise(region, &geometry) } else { Ok(()) }
+        })?;
         let region = object.map(Access::ReadWrite)?;
-        Ok(Mapped { object, region, geometry })
+        Ok(Mapped { object, region, geometry, instance: header.instance })
     }
 
     fn open(&self, name: &Name, content: &Content) -> Result<Mapped> {
@@ -105,18 +114,28 @@ impl Settings {
         if geometry.kind != wanted.kind {
             return Err(Error::WrongKind { found: geometry.kind, wanted: wanted.kind });
         }
-        let other_slots = geometry.kind == Kind::SpscTyped && geometry.message_bytes != wanted.message_bytes;
+        let other_slots = geometry.kind.is_typed() && geometry.message_bytes != wanted.message_bytes;
         if header.fingerprint != content.fingerprint || other_slots {
             return Err(Error::WrongType { wanted: content.type_name });
         }
-        let notices = notices(&Parts::of(&region, &geometry)?)?;
+        let notices = notices(&region, &geometry)?;
         if notices & NOTICE_REMOVED != 0 {
             return Err(self.finish_removal(name, &object)?);
         }
         if notices & NOTICE_POISONED != 0 {
             return Err(Error::Corrupt("a participant has found it so"));
         }
-        Ok(Mapped { object, region, geometry })
+        Ok(Mapped { object, region, geometry, instance: header.instance })
+    }
+
+    /// Opens a ring once more that this process has open, on a description of its own.
+    pub(crate) fn map_again(&self, instance: Identity, content: &Content) -> Result<Mapped> {
+        match self.open(&Name::new(&self.name)?, content) {
+            Ok(mapped) if mapped.instance == instance => Ok(mapped),
+            Ok(_) => Err(Error::Detached),
+            Err(error) if error.is_not_found() => Err(Error::Detached),
+            Err(error) => Err(error),
+        }
     }
 
     /// A ring is marked as removed and still has its name: its remover was killed in between, or is about to
@@ -158,7 +177,12 @@ fn foreign_or(object: &Object, error: shm_core::Error) -> Error {
 }
 
 /// All notices that stand in a ring.
-pub(crate) fn notices(parts: &Parts) -> Result<u32> {
+pub(crate) fn notices(region: &Region, geometry: &Geometry) -> Result<u32> {
+    if geometry.kind.is_mpmc() {
+        let all: ReadWord<u32> = mpmc::Parts::of(region, geometry)?.common.read_word(mpmc::NOTICE_OFFSET)?;
+        return Ok(all.load(Ordering::Relaxed)); // a hint, looked at again later
+    }
+    let parts = Parts::of(region, geometry)?;
     let producer: ReadWord<u32> = parts.producer.read_word(PRODUCER_WAIT_OFFSET + NOTICE_OFFSET)?;
     let consumer: ReadWord<u32> = parts.consumer.read_word(CONSUMER_WAIT_OFFSET + NOTICE_OFFSET)?;
     Ok(producer.load(Ordering::Relaxed) | consumer.load(Ordering::Relaxed)) // hints, looked at again later
@@ -168,10 +192,7 @@ pub(crate) fn notices(parts: &Parts) -> Result<u32> {
 pub(crate) fn wait_words(parts: &Parts, role: Role) -> [(&Region, usize); 2] {
     let producer = (&parts.producer, PRODUCER_WAIT_OFFSET);
     let consumer = (&parts.consumer, CONSUMER_WAIT_OFFSET);
-    match role {
-        Role::Producer => [producer, consumer],
-        Role::Consumer => [consumer, producer],
-    }
+    if role.sends() { [producer, consumer] } else { [consumer, producer] }
 }
 
 /// Whether an error will be another one in a moment.

@@ -9,10 +9,14 @@ pub type Result<T> = std::result::Result<T, Error>;
 /// Which side of a ring.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Role {
-    /// The side that sends.
+    /// The side of an SPSC ring that sends.
     Producer,
-    /// The side that receives.
+    /// The side of an SPSC ring that receives.
     Consumer,
+    /// One of those who send into an MPMC ring.
+    Sender,
+    /// One of those who receive from an MPMC ring.
+    Receiver,
 }
 
 impl Role {
@@ -22,7 +26,15 @@ impl Role {
         match self {
             Self::Producer => Self::Consumer,
             Self::Consumer => Self::Producer,
+            Self::Sender => Self::Receiver,
+            Self::Receiver => Self::Sender,
         }
+    }
+
+    /// Whether it sends.
+    #[must_use]
+    pub const fn sends(self) -> bool {
+        matches!(self, Self::Producer | Self::Sender)
     }
 }
 
@@ -31,6 +43,8 @@ impl fmt::Display for Role {
         f.write_str(match self {
             Self::Producer => "producer",
             Self::Consumer => "consumer",
+            Self::Sender => "sender",
+            Self::Receiver => "receiver",
         })
     }
 }
@@ -61,12 +75,19 @@ impl fmt::Display for End {
 pub struct Participant {
     /// On which side.
     pub role: Role,
-    /// Which tenure of that side this is, counted from 1 at the ring's birth.
+    /// Which tenure of that side or role this is, counted from 1 at the ring's birth.
     pub tenure: u64,
     /// The process, as it numbers itself. For people: in another pid namespace it means nothing.
     pub pid: u32,
     /// Whether the kernel says that it lives.
     pub alive: bool,
+    /// Messages it sent since it sat down. May be one less than it did if it was killed.
+    pub sent: u64,
+    /// Messages it received since it sat down. May be one less than it did if it was killed.
+    pub received: u64,
+    /// Messages it has in hand: received, and not read yet. Always 0 in an SPSC ring, where they are received as they
+    /// are handed out.
+    pub holding: u64,
 }
 
 /// An error of `shm-ring`.
@@ -103,6 +124,17 @@ pub enum Error {
         /// The seat.
         role: Role,
         /// Who sits there, as it numbers itself.
+        pid: u32,
+    },
+    /// All seats of an MPMC ring are taken by processes that live.
+    NoSeat {
+        /// How many there are.
+        participants: u64,
+    },
+    /// The only seats that are free were left by dead processes in the middle of an operation, and which block they
+    /// held can not be told while others are in the middle of theirs.
+    Busy {
+        /// Who died there, as it numbered itself.
         pid: u32,
     },
     /// The capacity can not be had.
@@ -178,6 +210,14 @@ impl fmt::Display for Error {
             Self::SeatTaken { role, pid } => {
                 write!(f, "the ring has its {role} already: process {pid}; end that one or use another ring")
             }
+            Self::NoSeat { participants } => write!(
+                f,
+                "all {participants} seats of the ring are taken; end a participant, or create a ring for more"
+            ),
+            Self::Busy { pid } => write!(
+                f,
+                "the place of process {pid}, which died, can not be cleared yet; try again in a moment"
+            ),
             Self::InvalidCapacity { reason } => write!(f, "that capacity can not be had: {reason}"),
             Self::NotARing { object } => write!(
                 f,

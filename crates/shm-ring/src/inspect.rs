@@ -2,13 +2,13 @@
 
 use crate::attach::{notices, read};
 use crate::error::{End, Participant, Result, Role};
-use crate::layout::{
-    GEOMETRY_MESSAGE_BYTES, Geometry, Kind, NOTICE_POISONED, NOTICE_REMOVED, Parts, TAIL_OFFSET,
-};
+use crate::layout::spsc::{Parts, TAIL_OFFSET};
+use crate::layout::{GEOMETRY_MESSAGE_BYTES, Geometry, Kind, NOTICE_POISONED, NOTICE_REMOVED};
+use crate::mpmc::overview;
 use crate::seat::{Presence, Seat};
 use crate::spsc::bytes::walk;
 use crate::{ledger, statistics};
-use shm_core::{Access, Directory, Header, Identity, Name, Object, Options, Owner};
+use shm_core::{Access, Directory, Header, Identity, Name, Object, Options, Owner, Region};
 
 /// What one look at a ring shows. While its participants work, the numbers may be some steps apart.
 #[derive(Clone, Debug)]
@@ -20,6 +20,10 @@ pub struct Status {
     pub capacity: u64,
     /// The longest message in bytes, or the size of a value.
     pub max_message_bytes: u64,
+    /// How many may be at the ring at once.
+    pub max_participants: u64,
+    /// Whether what a receiver had in hand when it died is handed out again.
+    pub redelivery: bool,
     /// Messages waiting to be received.
     pub depth: u64,
     /// Messages ever sent.
@@ -32,6 +36,11 @@ pub struct Status {
     pub full_waits: u64,
     /// The most messages waiting that was seen.
     pub high_water: u64,
+    /// Messages that were in the hand of a receiver that died, and are gone.
+    pub lost: u64,
+    /// Places of dead participants that nobody has cleaned up yet. They harm nobody; the next one to come, one that
+    /// waits, or [`repair`](crate::repair()) does it.
+    pub limbo: u64,
     /// Bytes in the object.
     pub object_bytes: u64,
     /// Permission bits.
@@ -66,37 +75,64 @@ pub fn inspect_in(directory: &Directory, name: &str) -> Result<Status> {
     let options = Options::new().directory(directory.clone()).owner(Owner::Anybody);
     let object = options.open(&Name::new(name)?, Access::ReadOnly)?;
     let (region, header, geometry) = read(&object, Access::ReadOnly)?;
-    status(&object, &header, &geometry, &Parts::of(&region, &geometry)?)
+    status(&object, &region, &header, &geometry)
 }
 
-fn status(object: &Object, header: &Header, geometry: &Geometry, parts: &Parts) -> Result<Status> {
+/// What went through a ring, and who did it.
+#[derive(Debug, Default)]
+pub(crate) struct Traffic {
+    pub(crate) sent: u64,
+    pub(crate) received: u64,
+    pub(crate) dropped: u64,
+    pub(crate) full_waits: u64,
+    pub(crate) high_water: u64,
+    pub(crate) lost: u64,
+    pub(crate) limbo: u64,
+    pub(crate) participants: Vec<Participant>,
+}
+
+fn status(object: &Object, region: &Region, header: &Header, geometry: &Geometry) -> Result<Status> {
     let stat = object.stat()?;
-    let notices = notices(parts)?;
-    let participants = participants(object, parts)?;
-    let received = statistics::received(&parts.consumer, geometry.kind)?;
-    let sent = statistics::sent(&parts.producer, geometry.kind)?;
-    let sent = sent.saturating_add(unrecorded(geometry.kind, parts, &participants)?);
-    let depth = sent.saturating_sub(received);
-    let (full_waits, dropped) = statistics::full_waits_and_dropped(parts)?;
+    let notices = notices(region, geometry)?;
+    let traffic = if geometry.kind.is_mpmc() {
+        overview::traffic(object, region, geometry)?
+    } else {
+        spsc_traffic(object, geometry.kind, &Parts::of(region, geometry)?)?
+    };
+    let depth = traffic.sent.saturating_sub(traffic.received);
     Ok(Status {
         kind: geometry.kind,
         capacity: geometry.capacity,
         max_message_bytes: header.geometry[GEOMETRY_MESSAGE_BYTES],
+        max_participants: if geometry.kind.is_mpmc() { geometry.participants } else { 2 },
+        redelivery: geometry.redelivery,
         depth,
-        sent,
-        received,
-        dropped,
-        full_waits,
-        high_water: statistics::high_water(parts)?.max(depth),
+        sent: traffic.sent,
+        received: traffic.received,
+        dropped: traffic.dropped,
+        full_waits: traffic.full_waits,
+        high_water: traffic.high_water.max(depth),
+        lost: traffic.lost,
+        limbo: traffic.limbo,
         object_bytes: stat.bytes,
         mode: stat.mode,
         owner_uid: stat.owner_uid,
-        participants,
+        participants: traffic.participants,
         poisoned: notices & NOTICE_POISONED != 0,
         removed: notices & NOTICE_REMOVED != 0,
         instance: header.instance,
         created_unix_ns: header.created_unix_ns,
     })
+}
+
+fn spsc_traffic(object: &Object, kind: Kind, parts: &Parts) -> Result<Traffic> {
+    let participants = participants(object, kind, parts)?;
+    let received = statistics::received(&parts.consumer, kind)?;
+    let sent = statistics::sent(&parts.producer, kind)?;
+    let sent = sent.saturating_add(unrecorded(kind, parts, &participants)?);
+    let (full_waits, dropped) = statistics::full_waits_and_dropped(parts)?;
+    let high_water = statistics::high_water(parts)?;
+    Ok(Traffic { sent, received, dropped, full_waits, high_water, lost: 0, limbo: 0, participants })
 }
 
 /// Messages that a producer published and was killed before it counted them: its successor will count them.
@@ -115,16 +151,31 @@ fn unrecorded(kind: Kind, parts: &Parts, participants: &[Participant]) -> Result
 }
 
 /// Who sits at the ring, and who died sitting there.
-pub(crate) fn participants(object: &Object, parts: &Parts) -> Result<Vec<Participant>> {
+fn participants(object: &Object, kind: Kind, parts: &Parts) -> Result<Vec<Participant>> {
     let mut found = Vec::new();
     for role in [Role::Producer, Role::Consumer] {
         let seat = Seat::of(parts, role)?;
-        let pid = seat.pid();
-        match seat.presence(Some(object))? {
-            Presence::Sits(tenure) => found.push(Participant { role, tenure, pid, alive: true }),
-            Presence::Gone(tenure, End::Died) => found.push(Participant { role, tenure, pid, alive: false }),
-            Presence::Gone(..) | Presence::NeverCame => {}
-        }
+        let (tenure, alive) = match seat.presence(Some(object))? {
+            Presence::Sits(tenure) => (tenure, true),
+            Presence::Gone(tenure, End::Died) => (tenure, false),
+            Presence::Gone(..) | Presence::NeverCame => continue,
+        };
+        let count = |now: u64| now.saturating_sub(seat.began_count());
+        let (sent, received) = if role.sends() {
+            (count(statistics::sent(&parts.producer, kind)?), 0)
+        } else {
+            (0, count(statistics::received(&parts.consumer, kind)?))
+        };
+        found.push(Participant { role, tenure, pid: seat.pid(), alive, sent, received, holding: 0 });
     }
     Ok(found)
+}
+
+/// Who sits at a ring of any kind, and who died sitting there.
+pub(crate) fn who_sits(object: &Object, region: &Region, geometry: &Geometry) -> Result<Vec<Participant>> {
+    if geometry.kind.is_mpmc() {
+        Ok(overview::traffic(object, region, geometry)?.participants)
+    } else {
+        participants(object, geometry.kind, &Parts::of(region, geometry)?)
+    }
 }

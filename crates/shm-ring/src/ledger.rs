@@ -6,7 +6,7 @@
 //! nobody polls, so this costs what a single store costs.
 
 use crate::error::{Error, Result};
-use crate::layout::{LEDGER_COUNT_OFFSET, LEDGER_ENTRY_BYTES, LEDGER_POSITION_OFFSET};
+use crate::layout::spsc::{LEDGER_COUNT_OFFSET, LEDGER_ENTRY_BYTES, LEDGER_POSITION_OFFSET};
 use shm_core::sync::{Ordering, compiler_fence};
 use shm_core::{ReadWord, Region, Word};
 

@@ -1,7 +1,7 @@
 //! Positions: bytes or slots since the ring's birth, counted in 64 bits and never wrapped (a ring that
 //! moves 100 GB a second would need five years). Pure arithmetic, with the tests that belong to it.
 
-use crate::layout::RECORD_HEADER_BYTES;
+use crate::layout::spsc::RECORD_HEADER_BYTES;
 
 /// Bytes that a message of `length` takes: its header, and itself up to the next multiple of 8.
 #[inline(always)]

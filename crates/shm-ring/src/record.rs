@@ -9,7 +9,7 @@
 //! Zero means that nothing is published here yet. A pad fills the data up to its end.
 
 use crate::error::{Error, Result};
-use crate::layout::RECORD_HEADER_BYTES;
+use crate::layout::spsc::RECORD_HEADER_BYTES;
 use crate::position::{bytes_to_end, record_bytes};
 
 /// Bytes of a header, as an offset.

@@ -2,10 +2,13 @@
 
 use crate::attach::{KNOWN_FLAGS, read, wait_words};
 use crate::error::{Error, Participant, Result, Role};
-use crate::inspect::participants;
-use crate::layout::{Geometry, NOTICE_OFFSET, NOTICE_REMOVED, Parts, WAKE_OFFSET};
+use crate::inspect::who_sits;
+use crate::layout::mpmc;
+use crate::layout::spsc::{NOTICE_OFFSET, Parts, WAKE_OFFSET};
+use crate::layout::{Geometry, NOTICE_REMOVED};
+use crate::wait::crowd::Crowd;
 use shm_core::sync::Ordering;
-use shm_core::{Access, Directory, Event, Header, Name, Object, Options, Removal, Word};
+use shm_core::{Access, Directory, Event, Header, Name, Object, Options, Region, Removal, Word};
 
 /// Removes the ring `name` in `/dev/shm`, if no living process is attached.
 ///
@@ -38,11 +41,11 @@ pub fn remove_in(directory: &Directory, name: &str, removal: Removal) -> Result<
         ring = mark(object, removal)?;
         Ok(())
     });
-    if let Some(parts) = &ring {
+    if let Some(words) = &ring {
         if removed.is_err() {
-            unmark(parts)?; // it keeps its name, so it is not removed
+            words.unmark(); // it keeps its name, so it is not removed
         }
-        wake_all(parts)?;
+        words.wake_all()?;
     }
     match removed {
         Err(Error::Memory(error)) if matches!(*error, shm_core::Error::InUse { .. }) => {
@@ -54,43 +57,78 @@ pub fn remove_in(directory: &Directory, name: &str, removal: Removal) -> Result<
 
 /// Checks that the object is a ring, and marks one that is in use. A ring that this version can not read,
 /// because it is of another version or damaged, has nobody here who could be told.
-fn mark(object: &Object, removal: Removal) -> Result<Option<Parts>> {
+fn mark(object: &Object, removal: Removal) -> Result<Option<Words>> {
     let (region, geometry) = match read(object, Access::ReadWrite) {
         Ok((region, _, geometry)) => (region, geometry),
         Err(error) => return if is_ours(object) { Ok(None) } else { Err(error) },
     };
-    let parts = Parts::of(&region, &geometry)?;
+    let words = Words::of(&region, &geometry)?;
     if removal == Removal::Always {
-        for (region, words) in wait_words(&parts, Role::Producer) {
-            let notice: Word<u32> = region.word(words + NOTICE_OFFSET)?;
+        for notice in &words.notices {
             notice.fetch_or(NOTICE_REMOVED, Ordering::Relaxed); // a hint: all are woken after it
         }
     }
-    Ok(Some(parts))
+    Ok(Some(words))
 }
 
-fn unmark(parts: &Parts) -> Result<()> {
-    for (region, words) in wait_words(parts, Role::Producer) {
-        let notice: Word<u32> = region.word(words + NOTICE_OFFSET)?;
-        let mut seen = notice.load(Ordering::Relaxed); // a hint, as in `mark`
-        let relaxed = Ordering::Relaxed; // as above
-        while let Err(now) = notice.compare_exchange(seen, seen & !NOTICE_REMOVED, relaxed, relaxed) {
-            seen = now;
+/// The words by which all participants of a ring are told and woken.
+struct Words {
+    notices: Vec<Word<u32>>,
+    wakes: Wakes,
+}
+
+enum Wakes {
+    Pair([Event; 2]),
+    Crowds([Crowd; 2]),
+}
+
+impl Words {
+    fn of(region: &Region, geometry: &Geometry) -> Result<Self> {
+        if geometry.kind.is_mpmc() {
+            let common = mpmc::Parts::of(region, geometry)?.common;
+            let crowd = |offset| Crowd::new(&common, offset);
+            let crowds = [crowd(mpmc::DATA_WAIT_OFFSET)?, crowd(mpmc::SPACE_WAIT_OFFSET)?];
+            return Ok(Self {
+                notices: vec![common.word(mpmc::NOTICE_OFFSET)?],
+                wakes: Wakes::Crowds(crowds),
+            });
+        }
+        let parts = Parts::of(region, geometry)?;
+        let [first, second] = wait_words(&parts, Role::Producer);
+        let notice = |(region, words): (&Region, usize)| region.word(words + NOTICE_OFFSET);
+        let wake = |(region, words): (&Region, usize)| Event::new(region, words + WAKE_OFFSET);
+        Ok(Self {
+            notices: vec![notice(first)?, notice(second)?],
+            wakes: Wakes::Pair([wake(first)?, wake(second)?]),
+        })
+    }
+
+    fn unmark(&self) {
+        for notice in &self.notices {
+            let mut seen = notice.load(Ordering::Relaxed); // a hint, as in `mark`
+            let relaxed = Ordering::Relaxed; // as above
+            while let Err(now) = notice.compare_exchange(seen, seen & !NOTICE_REMOVED, relaxed, relaxed) {
+                seen = now;
+            }
         }
     }
-    Ok(())
+
+    fn wake_all(&self) -> Result<()> {
+        match &self.wakes {
+            Wakes::Pair(events) => {
+                events.iter().try_for_each(|event| event.signal().map(drop).map_err(Error::from))
+            }
+            Wakes::Crowds(crowds) => {
+                crowds.iter().for_each(|crowd| _ = crowd.announce());
+                Ok(())
+            }
+        }
+    }
 }
 
 fn is_ours(object: &Object) -> bool {
     let mut magic = [0; shm_core::header::MAGIC.len()];
     object.read_at(0, &mut magic).is_ok_and(|read| read == magic.len()) && magic == shm_core::header::MAGIC
-}
-
-fn wake_all(parts: &Parts) -> Result<()> {
-    for (region, words) in wait_words(parts, Role::Producer) {
-        Event::new(region, words + WAKE_OFFSET)?.signal()?;
-    }
-    Ok(())
 }
 
 /// Who stands against a removal, as far as it can be read.
@@ -99,8 +137,7 @@ fn who_uses(options: &Options, name: &Name) -> Vec<Participant> {
         let object = options.open(name, Access::ReadOnly)?;
         let region = object.map(Access::ReadOnly)?;
         let header = Header::read(&region, object.path(), KNOWN_FLAGS)?;
-        let parts = Parts::of(&region, &Geometry::from_header(&header, object.path())?)?;
-        participants(&object, &parts)
+        who_sits(&object, &region, &Geometry::from_header(&header, object.path())?)
     };
     let mut found = look().unwrap_or_default();
     found.retain(|who| who.alive);

@@ -17,11 +17,12 @@
 //! whose end it knows. How a past tenure ended is kept in two bit maps over the last 64 of them.
 
 use crate::error::{End, Error, Result, Role};
-use crate::layout::{
-    BEGAN_OFFSET, CONSUMER_REGION_OFFSET, CONSUMER_SEAT_OFFSET, DIED_BITS_OFFSET, DROPPED_BITS_OFFSET,
-    PID_OFFSET, PRODUCER_REGION_OFFSET, PRODUCER_SEAT_OFFSET, Parts, TENURE_CLOSED, TENURE_DROPPED,
-    TENURE_JOINED, TENURE_OFFSET, TENURE_STATE_BITS, TOLD_OFFSET,
+use crate::layout::spsc::{
+    BEGAN_COUNT_OFFSET, BEGAN_OFFSET, CONSUMER_REGION_OFFSET, CONSUMER_SEAT_OFFSET, DIED_BITS_OFFSET,
+    DROPPED_BITS_OFFSET, PID_OFFSET, PRODUCER_REGION_OFFSET, PRODUCER_SEAT_OFFSET, Parts, TENURE_OFFSET,
+    TOLD_OFFSET,
 };
+use crate::layout::{TENURE_CLOSED, TENURE_DROPPED, TENURE_JOINED, TENURE_STATE_BITS};
 use shm_core::lock::{self, Lock};
 use shm_core::sync::{Ordering, fence};
 use shm_core::{Deadline, Object, ReadWord, Word};
@@ -69,9 +70,10 @@ pub(crate) enum Presence {
 
 /// Which byte of the object a seat's lock lies on: its first.
 pub(crate) const fn lock_byte(role: Role) -> u64 {
-    match role {
-        Role::Producer => (PRODUCER_REGION_OFFSET + PRODUCER_SEAT_OFFSET) as u64,
-        Role::Consumer => (CONSUMER_REGION_OFFSET + CONSUMER_SEAT_OFFSET) as u64,
+    if role.sends() {
+        (PRODUCER_REGION_OFFSET + PRODUCER_SEAT_OFFSET) as u64
+    } else {
+        (CONSUMER_REGION_OFFSET + CONSUMER_SEAT_OFFSET) as u64
     }
 }
 
@@ -81,6 +83,7 @@ pub(crate) struct Seat {
     role: Role,
     tenure: ReadWord<u64>,
     pid: ReadWord<u32>,
+    began_count: ReadWord<u64>,
     dropped: ReadWord<u64>,
     died: ReadWord<u64>,
 }
@@ -93,6 +96,7 @@ impl Seat {
             role,
             tenure: region.read_word(seat + TENURE_OFFSET)?,
             pid: region.read_word(seat + PID_OFFSET)?,
+            began_count: region.read_word(seat + BEGAN_COUNT_OFFSET)?,
             dropped: region.read_word(seat + DROPPED_BITS_OFFSET)?,
             died: region.read_word(seat + DIED_BITS_OFFSET)?,
         })
@@ -101,6 +105,11 @@ impl Seat {
     /// Who sat down last, as that process numbers itself.
     pub(crate) fn pid(&self) -> u32 {
         self.pid.load(Ordering::Relaxed) // shown to people
+    }
+
+    /// Messages of this side when its present tenure began.
+    pub(crate) fn began_count(&self) -> u64 {
+        self.began_count.load(Ordering::Relaxed) // shown to people
     }
 
     /// The present tenure.
@@ -153,11 +162,20 @@ impl Seat {
     }
 }
 
+/// Where a tenure begins.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Start {
+    pub(crate) position: u64,
+    /// Messages of this side up to there.
+    pub(crate) count: u64,
+}
+
 /// A seat that is ours: its lock is on our object's descriptor.
 #[derive(Debug)]
 pub(crate) struct OwnSeat {
     tenure: Word<u64>,
     began: Word<u64>,
+    began_count: Word<u64>,
     dropped: Word<u64>,
     died: Word<u64>,
     /// The other side's last tenure whose end this side was told.
@@ -189,6 +207,7 @@ impl OwnSeat {
         Ok(Self {
             tenure,
             began: region.word(seat + BEGAN_OFFSET)?,
+            began_count: region.word(seat + BEGAN_COUNT_OFFSET)?,
             dropped: region.word(seat + DROPPED_BITS_OFFSET)?,
             died: region.word(seat + DIED_BITS_OFFSET)?,
             told: region.word(seat + TOLD_OFFSET)?,
@@ -203,7 +222,7 @@ impl OwnSeat {
 
     /// Sits down: from here on the other side may see us. Killed before the last store, the claim leaves no
     /// trace that the next one does not overwrite with the same.
-    pub(crate) fn sit(&self, position: u64) {
+    pub(crate) fn sit(&self, start: Start) {
         let bit = 1_u64 << (self.previous.number & 63);
         let set = |word: &Word<u64>, ended_so: bool| {
             let bits = word.load(Ordering::Relaxed); // own
@@ -211,7 +230,8 @@ impl OwnSeat {
         };
         set(&self.died, self.previous.state == TENURE_JOINED);
         set(&self.dropped, self.previous.state == TENURE_DROPPED);
-        self.began.store(position, Ordering::Relaxed); // ordered by R8
+        self.began.store(start.position, Ordering::Relaxed); // ordered by R8
+        self.began_count.store(start.count, Ordering::Relaxed); // ordered by R8
         let joined = Tenure { number: self.number(), state: TENURE_JOINED };
         self.tenure.store(joined.word(), Ordering::Release); // R8 pairs with A10 A11 F4 F5
     }
@@ -225,9 +245,10 @@ impl OwnSeat {
 }
 
 fn place(parts: &Parts, role: Role) -> (&shm_core::Region, usize) {
-    match role {
-        Role::Producer => (&parts.producer, PRODUCER_SEAT_OFFSET),
-        Role::Consumer => (&parts.consumer, CONSUMER_SEAT_OFFSET),
+    if role.sends() {
+        (&parts.producer, PRODUCER_SEAT_OFFSET)
+    } else {
+        (&parts.consumer, CONSUMER_SEAT_OFFSET)
     }
 }
 

@@ -7,9 +7,10 @@
 //! peak between two samples.
 
 use crate::error::Result;
-use crate::layout::{
+use crate::layout::Kind;
+use crate::layout::spsc::{
     CONSUMER_STATISTICS_OFFSET, CURSOR_OFFSET, DROPPED_OFFSET, FULL_WAITS_OFFSET, HEAD_OFFSET,
-    HIGH_WATER_OFFSET, Kind, PRODUCER_STATISTICS_OFFSET, Parts, TAIL_OFFSET,
+    HIGH_WATER_OFFSET, PRODUCER_STATISTICS_OFFSET, Parts, TAIL_OFFSET,
 };
 use crate::ledger;
 use shm_core::sync::Ordering;
@@ -20,24 +21,20 @@ const SAMPLE_EVERY: u64 = 1024;
 
 /// Messages ever sent, as the producer region says.
 pub(crate) fn sent(producer: &Region, kind: Kind) -> Result<u64> {
-    match kind {
-        Kind::SpscBytes => Ok(ledger::read(producer, TAIL_OFFSET)?.count),
-        Kind::SpscTyped => {
-            let tail: ReadWord<u64> = producer.read_word(TAIL_OFFSET)?;
-            Ok(tail.load(Ordering::Relaxed)) // shown to people
-        }
+    if !kind.is_typed() {
+        return Ok(ledger::read(producer, TAIL_OFFSET)?.count);
     }
+    let tail: ReadWord<u64> = producer.read_word(TAIL_OFFSET)?;
+    Ok(tail.load(Ordering::Relaxed)) // shown to people
 }
 
 /// Messages ever handed out, as the consumer region says.
 pub(crate) fn received(consumer: &Region, kind: Kind) -> Result<u64> {
-    match kind {
-        Kind::SpscBytes => Ok(ledger::read(consumer, CURSOR_OFFSET)?.count),
-        Kind::SpscTyped => {
-            let head: ReadWord<u64> = consumer.read_word(HEAD_OFFSET)?;
-            Ok(head.load(Ordering::Relaxed)) // shown to people
-        }
+    if !kind.is_typed() {
+        return Ok(ledger::read(consumer, CURSOR_OFFSET)?.count);
     }
+    let head: ReadWord<u64> = consumer.read_word(HEAD_OFFSET)?;
+    Ok(head.load(Ordering::Relaxed)) // shown to people
 }
 
 /// A count that only its owner writes.

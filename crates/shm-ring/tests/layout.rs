@@ -6,7 +6,7 @@ mod common;
 
 use common::Scratch;
 use shm_core::header;
-use shm_ring::layout;
+use shm_ring::layout::{mpmc, spsc};
 use shm_ring::{Consumer, Producer, TypedConsumer, TypedProducer};
 
 #[test]
@@ -16,9 +16,9 @@ fn the_page_names_the_constants_with_their_values() {
         ($($module:ident :: $name:ident),* $(,)?) => { [$((stringify!($name), $module::$name)),*] };
     }
     let constants = constants![
-        layout::PRODUCER_REGION_OFFSET,
-        layout::CONSUMER_REGION_OFFSET,
-        layout::DATA_OFFSET,
+        spsc::PRODUCER_REGION_OFFSET,
+        spsc::CONSUMER_REGION_OFFSET,
+        spsc::DATA_OFFSET,
         header::MAGIC_OFFSET,
         header::VERSION_OFFSET,
         header::KIND_OFFSET,
@@ -29,24 +29,42 @@ fn the_page_names_the_constants_with_their_values() {
         header::FLAGS_OFFSET,
         header::GEOMETRY_OFFSET,
         header::SPARE_OFFSET,
-        layout::TAIL_OFFSET,
-        layout::PRODUCER_WAIT_OFFSET,
-        layout::PRODUCER_SEAT_OFFSET,
-        layout::PRODUCER_STATISTICS_OFFSET,
-        layout::HEAD_OFFSET,
-        layout::CURSOR_OFFSET,
-        layout::CONSUMER_WAIT_OFFSET,
-        layout::CONSUMER_SEAT_OFFSET,
-        layout::SLEEP_OFFSET,
-        layout::WAKE_OFFSET,
-        layout::LIFE_OFFSET,
-        layout::NOTICE_OFFSET,
-        layout::TENURE_OFFSET,
-        layout::PID_OFFSET,
-        layout::DROPPED_BITS_OFFSET,
-        layout::DIED_BITS_OFFSET,
-        layout::BEGAN_OFFSET,
-        layout::TOLD_OFFSET,
+        spsc::TAIL_OFFSET,
+        spsc::PRODUCER_WAIT_OFFSET,
+        spsc::PRODUCER_SEAT_OFFSET,
+        spsc::PRODUCER_STATISTICS_OFFSET,
+        spsc::HEAD_OFFSET,
+        spsc::CURSOR_OFFSET,
+        spsc::CONSUMER_WAIT_OFFSET,
+        spsc::CONSUMER_SEAT_OFFSET,
+        spsc::SLEEP_OFFSET,
+        spsc::WAKE_OFFSET,
+        spsc::LIFE_OFFSET,
+        spsc::NOTICE_OFFSET,
+        spsc::TENURE_OFFSET,
+        spsc::PID_OFFSET,
+        spsc::DROPPED_BITS_OFFSET,
+        spsc::DIED_BITS_OFFSET,
+        spsc::BEGAN_OFFSET,
+        spsc::TOLD_OFFSET,
+        spsc::BEGAN_COUNT_OFFSET,
+        mpmc::COMMON_OFFSET,
+        mpmc::SEATS_OFFSET,
+        mpmc::DATA_WAIT_OFFSET,
+        mpmc::SPACE_WAIT_OFFSET,
+        mpmc::SENDERS_OFFSET,
+        mpmc::RECEIVERS_OFFSET,
+        mpmc::JOINS_OFFSET,
+        mpmc::LEAVES_OFFSET,
+        mpmc::LAST_DROPPED_OFFSET,
+        mpmc::LAST_DIED_OFFSET,
+        mpmc::HAND_OFFSET,
+        mpmc::SENT_OFFSET,
+        mpmc::RECEIVED_OFFSET,
+        mpmc::FULL_WAITS_OFFSET,
+        mpmc::DROPPED_OFFSET,
+        mpmc::HIGH_WATER_OFFSET,
+        mpmc::LOST_OFFSET,
     ];
     for (name, value) in constants {
         let row = page.lines().find(|line| line.ends_with(&format!("| `{name}` |")));

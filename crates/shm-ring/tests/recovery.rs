@@ -5,7 +5,7 @@
 mod common;
 
 use common::Scratch;
-use shm_ring::layout::{CONSUMER_REGION_OFFSET, DATA_OFFSET, HEAD_OFFSET};
+use shm_ring::layout::spsc::{CONSUMER_REGION_OFFSET, DATA_OFFSET, HEAD_OFFSET};
 use shm_ring::{Consumer, Error, Producer, TypedConsumer, TypedProducer, WaitStrategy};
 use std::os::unix::fs::MetadataExt;
 use std::sync::atomic::{AtomicBool, Ordering};

@@ -11,11 +11,20 @@ use std::time::Duration;
 pub const DEFAULT_CAPACITY_BYTES: u64 = 1 << 20;
 /// Capacity of a ring of typed slots, unless said otherwise.
 pub const DEFAULT_CAPACITY_SLOTS: u64 = 1 << 14;
+/// Capacity of an MPMC ring in messages, unless said otherwise.
+pub const DEFAULT_CAPACITY_MESSAGES: u64 = 1 << 10;
+/// The longest message of an MPMC ring, unless said otherwise.
+pub const DEFAULT_MESSAGE_BYTES: u64 = 1 << 10;
+/// How many may take part in an MPMC ring at once, unless said otherwise.
+pub const DEFAULT_PARTICIPANTS: u64 = 64;
 /// How long attaching tries, unless said otherwise.
 pub const DEFAULT_ATTACH_TIMEOUT: Duration = Duration::from_millis(500);
 
 /// A handle that a [`Builder`] makes: a producer or consumer of one kind of ring.
 pub trait Handle: Sized + sealed::Sealed {}
+
+/// A handle at a ring that many may be at: a sender or receiver.
+pub trait Crowded: Handle {}
 
 pub(crate) mod sealed {
     use super::{Content, Deadline, Mode, Result, Settings};
@@ -73,6 +82,9 @@ impl<H: Handle> Builder<H> {
             owner: Owner::MeOrRoot,
             mode: 0o600,
             capacity: H::DEFAULT_CAPACITY,
+            message_bytes: DEFAULT_MESSAGE_BYTES,
+            participants: DEFAULT_PARTICIPANTS,
+            redelivery: false,
             wait: WaitStrategy::default(),
             attach_timeout: DEFAULT_ATTACH_TIMEOUT,
             require_peer: false,
@@ -82,14 +94,48 @@ impl<H: Handle> Builder<H> {
         Self { settings, _handle: PhantomData }
     }
 
-    /// Capacity of a new ring: bytes for messages, slots for typed values; rounded up to a power of two.
-    /// A ring that exists keeps its own.
+    /// Capacity of a new ring: bytes for messages with one producer and one consumer, and otherwise how many
+    /// messages or values; rounded up to a power of two. A ring that exists keeps its own.
     ///
-    /// Each message takes 8 bytes more than its length, rounded up to 8, and no message may be longer
+    /// Where it is bytes, each message takes 8 more than its length, rounded up to 8, and no message may be longer
     /// than half of the ring less those 8.
     #[must_use]
     pub fn capacity(mut self, capacity: u64) -> Self {
         self.settings.capacity = capacity;
+        self
+    }
+
+    /// The longest message of a new MPMC ring, in bytes; 1 KiB unless said otherwise. Each place in the ring takes as
+    /// much. A ring that exists keeps its own.
+    #[must_use]
+    pub fn max_message(mut self, bytes: u64) -> Self
+    where
+        H: Crowded,
+    {
+        self.settings.message_bytes = bytes;
+        self
+    }
+
+    /// How many handles may be at a new MPMC ring at once, senders and receivers together; 64 unless said
+    /// otherwise. Each takes a message's room. A ring that exists keeps its own.
+    #[must_use]
+    pub fn participants(mut self, participants: u64) -> Self
+    where
+        H: Crowded,
+    {
+        self.settings.participants = participants;
+        self
+    }
+
+    /// Whether a message that a receiver of a new MPMC ring has in hand when it dies is handed out again: to the next
+    /// receiver on its seat or to one that waits, out of order, and
+    /// [marked](crate::Delivery::is_redelivered). Otherwise it is gone. A ring that exists keeps its own way.
+    #[must_use]
+    pub fn redelivery(mut self, redelivery: bool) -> Self
+    where
+        H: Crowded,
+    {
+        self.settings.redelivery = redelivery;
         self
     }
 

@@ -32,10 +32,10 @@ macro_rules! common_methods {
             Self::builder(name).open_or_create()
         }
 
-        /// Bytes in the ring, where each message takes 8 more than its length, rounded up to 8; or slots in a
-        /// ring of typed values.
+        /// Of a ring of byte messages with one producer: its bytes, where each message takes 8 more than its
+        /// length, rounded up to 8. Of all others: how many messages or values it holds.
         pub fn capacity(&self) -> u64 {
-            self.geometry.capacity
+            self.place.geometry().capacity
         }
 
         #[doc = concat!("Whether a ", $peer, " was there and is gone: closed, dropped or, as the kernel says, dead.")]
@@ -44,7 +44,7 @@ macro_rules! common_methods {
         /// # Errors
         /// When the kernel can not be asked.
         pub fn is_closed(&self) -> Result<bool> {
-            self.place.peer_has_gone()
+            self.place.peers_have_gone()
         }
 
         /// System calls made for waiting and waking.

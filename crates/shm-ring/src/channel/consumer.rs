@@ -1,15 +1,16 @@
 //! The side that receives messages of bytes.
 
 use crate::attach::{Content, Mode, Settings};
-use crate::attachment::{Attached, Attachment, try_now, wait};
+use crate::attachment::Attachment;
+use crate::blocking::{Attached, Place, try_now, wait};
 use crate::channel::batch::{Messages, Peeks};
 use crate::channel::builder::{Builder, Handle, sealed};
 use crate::channel::common::common_methods;
 use crate::channel::message::{Message, Peek, View};
 use crate::channel::producer::Producer;
 use crate::error::{End, Error, Result, Role};
-use crate::layout::Geometry;
 use crate::record::Record;
+use crate::seat::Start;
 use crate::spsc::bytes::Reader;
 use crate::statistics::ConsumerStatistics;
 use crate::wait::WaitCounts;
@@ -43,7 +44,6 @@ use std::time::Duration;
 pub struct Consumer {
     reader: Reader,
     statistics: ConsumerStatistics,
-    geometry: Geometry,
     spare_records: Vec<Record>,
     // Last: leaves the seat and closes the object when the rest is gone.
     place: Attachment,
@@ -59,7 +59,9 @@ pub struct OwnedMessage {
 }
 
 impl Attached for Consumer {
-    fn attachment(&mut self) -> &mut Attachment {
+    type Place = Attachment;
+
+    fn place(&mut self) -> &mut Attachment {
         &mut self.place
     }
 
@@ -85,10 +87,10 @@ impl sealed::Sealed for Consumer {
         let (place, (reader, statistics)) =
             Attachment::new(mapped, Role::Consumer, settings, deadline, |parts, _| {
                 let reader = Reader::resume(parts)?;
-                let position = reader.position();
-                Ok(((reader, ConsumerStatistics::new(parts, geometry.kind)?), position))
+                let start = Start { position: reader.position(), count: reader.received() };
+                Ok(((reader, ConsumerStatistics::new(parts, geometry.kind)?), start))
             })?;
-        Ok(Self { reader, statistics, geometry, spare_records: Vec::new(), place })
+        Ok(Self { reader, statistics, spare_records: Vec::new(), place })
     }
 }
 
@@ -238,6 +240,7 @@ impl Consumer {
     /// # Errors
     /// [`Corrupt`](Error::Corrupt).
     pub fn len(&self) -> Result<u64> {
+        self.place.ours()?;
         self.statistics.waiting(self.reader.received())
     }
 
@@ -251,7 +254,7 @@ impl Consumer {
 
     /// The longest message the ring takes, in bytes.
     pub fn max_message(&self) -> usize {
-        usize::try_from(self.geometry.message_bytes).unwrap_or(usize::MAX)
+        usize::try_from(self.place.geometry().message_bytes).unwrap_or(usize::MAX)
     }
 
     /// The next message, from the cursor on: a look that was forgotten (leaked) changes nothing.
@@ -304,13 +307,18 @@ impl Consumer {
     }
 
     #[inline]
+    #[allow(clippy::cast_possible_truncation)] // at most half of the ring, which is mapped
     pub(crate) fn view(&self, record: &Record) -> View<'_> {
-        View::new(self.reader.data(), self.reader.payload_offset(record), record)
+        let offset = self.reader.payload_offset(record);
+        View::new(self.reader.data(), offset, record.length as usize, record.tag)
     }
 
     /// Receives what was looked at up to `end`.
     #[inline]
     pub(crate) fn take(&mut self, end: u64, messages: u64) {
+        if self.place.is_forked_copy() {
+            return; // what was looked at is the parent's
+        }
         self.reader.take(end, messages);
         self.give_back();
     }
@@ -323,7 +331,7 @@ impl Consumer {
     /// Gives the space of what was received back, if there is reason to.
     #[inline]
     pub(crate) fn give_back(&mut self) {
-        if self.reader.release() {
+        if !self.place.is_forked_copy() && self.reader.release() {
             self.place.notify();
         }
     }

@@ -17,10 +17,10 @@ pub struct View<'a> {
 }
 
 impl<'a> View<'a> {
+    /// A look at a span of `data` that was checked.
     #[inline]
-    #[allow(clippy::cast_possible_truncation)] // at most half of the ring, which is mapped
-    pub(crate) fn new(data: &'a Region, offset: usize, record: &Record) -> Self {
-        Self { data, offset, length: record.length as usize, tag: record.tag }
+    pub(crate) fn new(data: &'a Region, offset: usize, length: usize, tag: u16) -> Self {
+        Self { data, offset, length, tag }
     }
 
     /// The number that the sender attached to the message; 0 unless it said otherwise.

@@ -3,13 +3,15 @@
 #![allow(unsafe_code)] // `Reservation::as_mut_slice`, for those who write in place
 
 use crate::attach::{Content, Mode, Settings};
-use crate::attachment::{Attached, Attachment, try_now, wait};
+use crate::attachment::Attachment;
+use crate::blocking::{Attached, Place, try_now, wait};
 use crate::channel::batch::Batch;
 use crate::channel::builder::{Builder, DEFAULT_CAPACITY_BYTES, Handle, sealed};
 use crate::channel::common::common_methods;
 use crate::error::{Error, Result, Role};
 use crate::fingerprint;
 use crate::layout::Geometry;
+use crate::seat::Start;
 use crate::spsc::bytes::{Reserved, Writer};
 use crate::statistics::ProducerStatistics;
 use crate::wait::WaitCounts;
@@ -37,13 +39,14 @@ use std::time::Duration;
 pub struct Producer {
     writer: Writer,
     statistics: ProducerStatistics,
-    geometry: Geometry,
     // Last: leaves the seat and closes the object when the rest is gone.
     place: Attachment,
 }
 
 impl Attached for Producer {
-    fn attachment(&mut self) -> &mut Attachment {
+    type Place = Attachment;
+
+    fn place(&mut self) -> &mut Attachment {
         &mut self.place
     }
 
@@ -70,10 +73,10 @@ impl sealed::Sealed for Producer {
         let (place, (writer, statistics)) =
             Attachment::new(mapped, Role::Producer, settings, deadline, |parts, tenure| {
                 let writer = Writer::resume(parts, tenure)?;
-                let position = writer.position();
-                Ok(((writer, ProducerStatistics::new(parts, geometry.kind)?), position))
+                let start = Start { position: writer.position(), count: writer.sent() };
+                Ok(((writer, ProducerStatistics::new(parts, geometry.kind)?), start))
             })?;
-        Ok(Self { writer, statistics, geometry, place })
+        Ok(Self { writer, statistics, place })
     }
 }
 
@@ -177,7 +180,9 @@ impl Producer {
 
     /// Counts a message that the caller discarded because the ring was full.
     pub fn count_dropped(&mut self) {
-        self.statistics.count_dropped();
+        if !self.place.is_forked_copy() {
+            self.statistics.count_dropped();
+        }
     }
 
     /// Messages in the ring that were not handed out, as the consumer last said; it may be receiving right now.
@@ -185,6 +190,7 @@ impl Producer {
     /// # Errors
     /// [`Corrupt`](Error::Corrupt).
     pub fn len(&self) -> Result<u64> {
+        self.place.ours()?;
         self.statistics.waiting(self.writer.sent())
     }
 
@@ -198,7 +204,7 @@ impl Producer {
 
     /// The longest message the ring takes, in bytes.
     pub fn max_message(&self) -> usize {
-        usize::try_from(self.geometry.message_bytes).unwrap_or(usize::MAX)
+        usize::try_from(self.place.geometry().message_bytes).unwrap_or(usize::MAX)
     }
 
     /// What stands against further sends: that the ring was removed or is corrupt, or, if that was
@@ -272,6 +278,7 @@ impl Producer {
 
     #[inline]
     pub(crate) fn publish(&mut self) -> Result<()> {
+        self.place.ours()?; // a reservation or batch may have been copied by a fork
         self.writer.publish()?;
         self.place.notify();
         Ok(())
@@ -312,7 +319,10 @@ impl Reservation<'_> {
     pub fn write_at(&mut self, offset: usize, bytes: &[u8]) -> Result<()> {
         let max = self.reserved.length;
         match offset.checked_add(bytes.len()) {
-            Some(end) if end <= max => self.producer.writer.fill(&self.reserved, offset, bytes),
+            Some(end) if end <= max => {
+                self.producer.place.ours()?;
+                self.producer.writer.fill(&self.reserved, offset, bytes)
+            }
             end => Err(Error::TooLarge { length: end.unwrap_or(usize::MAX), max }),
         }
     }
@@ -330,12 +340,12 @@ impl Reservation<'_> {
     #[inline]
     pub unsafe fn as_mut_slice(&mut self) -> &mut [u8] {
         let length = self.reserved.length;
-        match self.producer.writer.payload(&self.reserved) {
+        match self.producer.place.ours().and_then(|()| self.producer.writer.payload(&self.reserved)) {
             // SAFETY: the space is reserved, so no consumer looks at it; it lies in the mapping, which outlives the
             // borrow of the reservation, and that borrow keeps this process from touching it otherwise. That nobody
             // else writes it is the caller's promise.
             Ok(start) => unsafe { core::slice::from_raw_parts_mut(start.as_ptr(), length) },
-            Err(_) => &mut [], // can not be: the span was checked when it was reserved
+            Err(_) => &mut [], // a copy in a forked child; the span was checked when it was reserved
         }
     }
 
@@ -349,6 +359,7 @@ impl Reservation<'_> {
         if length > max {
             return Err(Error::TooLarge { length, max });
         }
+        self.producer.place.ours()?;
         self.producer.writer.stage(&self.reserved, length, self.tag)?;
         self.producer.publish()
     }

@@ -1,12 +1,13 @@
 //! The side that receives typed values.
 
 use crate::attach::{Content, Mode, Settings};
-use crate::attachment::{Attached, Attachment, try_now, wait};
+use crate::attachment::Attachment;
+use crate::blocking::{Attached, Place, try_now, wait};
 use crate::channel::builder::{Builder, DEFAULT_CAPACITY_SLOTS, Handle, sealed};
 use crate::channel::common::common_methods;
 use crate::channel::typed_producer::content;
 use crate::error::{End, Error, Result, Role};
-use crate::layout::Geometry;
+use crate::seat::Start;
 use crate::spsc::typed::Reader;
 use crate::statistics::ConsumerStatistics;
 use crate::wait::WaitCounts;
@@ -22,12 +23,13 @@ use std::time::Duration;
 pub struct TypedConsumer<T> {
     reader: Reader<T>,
     statistics: ConsumerStatistics,
-    geometry: Geometry,
     place: Attachment,
 }
 
 impl<T> Attached for TypedConsumer<T> {
-    fn attachment(&mut self) -> &mut Attachment {
+    type Place = Attachment;
+
+    fn place(&mut self) -> &mut Attachment {
         &mut self.place
     }
 
@@ -53,10 +55,10 @@ impl<T: CheckedBitPattern> sealed::Sealed for TypedConsumer<T> {
         let (place, (reader, statistics)) =
             Attachment::new(mapped, Role::Consumer, settings, deadline, |parts, _| {
                 let reader = Reader::resume(parts, geometry.capacity)?;
-                let position = reader.received();
-                Ok(((reader, ConsumerStatistics::new(parts, geometry.kind)?), position))
+                let start = Start { position: reader.received(), count: reader.received() };
+                Ok(((reader, ConsumerStatistics::new(parts, geometry.kind)?), start))
             })?;
-        Ok(Self { reader, statistics, geometry, place })
+        Ok(Self { reader, statistics, place })
     }
 }
 
@@ -155,6 +157,7 @@ impl<T: CheckedBitPattern> TypedConsumer<T> {
     /// # Errors
     /// [`Corrupt`](Error::Corrupt).
     pub fn len(&self) -> Result<u64> {
+        self.place.ours()?;
         self.statistics.waiting(self.reader.received())
     }
 

@@ -1,12 +1,14 @@
 //! The side that sends typed values.
 
 use crate::attach::{Content, Mode, Settings};
-use crate::attachment::{Attached, Attachment, try_now, wait};
+use crate::attachment::Attachment;
+use crate::blocking::{Attached, Place, try_now, wait};
 use crate::channel::builder::{Builder, DEFAULT_CAPACITY_SLOTS, Handle, sealed};
 use crate::channel::common::common_methods;
 use crate::error::{Error, Result, Role};
 use crate::fingerprint;
 use crate::layout::Geometry;
+use crate::seat::Start;
 use crate::spsc::typed::Writer;
 use crate::statistics::ProducerStatistics;
 use crate::wait::WaitCounts;
@@ -36,7 +38,6 @@ use std::time::Duration;
 pub struct TypedProducer<T> {
     writer: Writer<T>,
     statistics: ProducerStatistics,
-    geometry: Geometry,
     place: Attachment,
 }
 
@@ -48,7 +49,9 @@ pub(super) fn content<T>(settings: &Settings) -> Result<Content> {
 }
 
 impl<T> Attached for TypedProducer<T> {
-    fn attachment(&mut self) -> &mut Attachment {
+    type Place = Attachment;
+
+    fn place(&mut self) -> &mut Attachment {
         &mut self.place
     }
 
@@ -74,10 +77,10 @@ impl<T: NoUninit> sealed::Sealed for TypedProducer<T> {
         let (place, (writer, statistics)) =
             Attachment::new(mapped, Role::Producer, settings, deadline, |parts, _| {
                 let writer = Writer::resume(parts, geometry.capacity)?;
-                let position = writer.sent();
-                Ok(((writer, ProducerStatistics::new(parts, geometry.kind)?), position))
+                let start = Start { position: writer.sent(), count: writer.sent() };
+                Ok(((writer, ProducerStatistics::new(parts, geometry.kind)?), start))
             })?;
-        Ok(Self { writer, statistics, geometry, place })
+        Ok(Self { writer, statistics, place })
     }
 }
 
@@ -160,7 +163,9 @@ impl<T: NoUninit> TypedProducer<T> {
 
     /// Counts a value that the caller discarded because the ring was full.
     pub fn count_dropped(&mut self) {
-        self.statistics.count_dropped();
+        if !self.place.is_forked_copy() {
+            self.statistics.count_dropped();
+        }
     }
 
     /// Values in the ring that were not received, as the consumer last said.
@@ -168,6 +173,7 @@ impl<T: NoUninit> TypedProducer<T> {
     /// # Errors
     /// [`Corrupt`](Error::Corrupt).
     pub fn len(&self) -> Result<u64> {
+        self.place.ours()?;
         self.statistics.waiting(self.writer.sent())
     }
 

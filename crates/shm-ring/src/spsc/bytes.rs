@@ -25,7 +25,7 @@
 //! The rules and their kills are model-checked; see `docs/crash.md`.
 
 use crate::error::{Error, Result};
-use crate::layout::{CURSOR_OFFSET, HEAD_OFFSET, Parts, TAIL_OFFSET};
+use crate::layout::spsc::{CURSOR_OFFSET, HEAD_OFFSET, Parts, TAIL_OFFSET};
 use crate::ledger::{self, Ledger, POSITION_MAX};
 use crate::position::{fits, place, record_bytes};
 use crate::record::{self, Found, Record};

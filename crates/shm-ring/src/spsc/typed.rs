@@ -9,7 +9,9 @@
 
 use crate::error::{Error, Result};
 use crate::layout::TENURE_STATE_BITS;
-use crate::layout::{BEGAN_OFFSET, HEAD_OFFSET, PRODUCER_SEAT_OFFSET, Parts, TAIL_OFFSET, TENURE_OFFSET};
+use crate::layout::spsc::{
+    BEGAN_OFFSET, HEAD_OFFSET, PRODUCER_SEAT_OFFSET, Parts, TAIL_OFFSET, TENURE_OFFSET,
+};
 use crate::ledger::POSITION_MAX;
 use bytemuck::{CheckedBitPattern, NoUninit};
 use shm_core::sync::{Ordering, compiler_fence};

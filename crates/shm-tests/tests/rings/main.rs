@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // test code: a panic is the verdict
 
 mod death;
+mod forked;
 mod message;
 mod quiet;
 mod race;
@@ -16,11 +17,12 @@ const ROLES: &[(&str, Role)] = &[
     ("consume and note", death::consume_and_note),
     ("race to a ring", race::race_to_a_ring),
     ("receive and say", quiet::receive_and_say),
+    ("fork and stay", forked::fork_and_stay),
     ("sit as producer", seats::sit_as_producer),
     ("become another program", seats::become_another_program),
 ];
 
 fn main() {
-    let tests = [death::tests(), quiet::tests(), race::tests(), seats::tests()];
+    let tests = [death::tests(), forked::tests(), quiet::tests(), race::tests(), seats::tests()];
     shm_tests::run(ROLES, tests.into_iter().flatten().collect());
 }

@@ -30,11 +30,11 @@ pub(crate) fn after_the_kill(scene: Scene, noted: u64, order: Order) {
     let died = status.participants.iter().any(sat).then_some(End::Died);
     let ends: Vec<End> = died.or(operation.leaves).into_iter().collect();
     let moved = match operation.role {
-        Role::Producer => {
+        Role::Producer | Role::Sender => {
             assert_eq!(status.received, scene.received, "nobody received");
             status.sent.checked_sub(scene.sent).expect("what was sent stays sent")
         }
-        Role::Consumer => {
+        Role::Consumer | Role::Receiver => {
             assert_eq!(status.sent, scene.sent, "nobody sent");
             status.received.checked_sub(scene.received).expect("what was received stays received")
         }
@@ -42,8 +42,8 @@ pub(crate) fn after_the_kill(scene: Scene, noted: u64, order: Order) {
     assert!(moved == 0 || moved == operation.messages, "{moved} of {} messages", operation.messages);
     assert!(noted == 0 || moved == noted, "{moved} messages moved, and the victim knew of {noted}");
     match operation.role {
-        Role::Producer => after_a_killed_producer(scene, &status, &ends, order),
-        Role::Consumer => after_a_killed_consumer(scene, &status, &ends, order),
+        Role::Producer | Role::Sender => after_a_killed_producer(scene, &status, &ends, order),
+        Role::Consumer | Role::Receiver => after_a_killed_consumer(scene, &status, &ends, order),
     }
 }
 

@@ -185,8 +185,12 @@ impl Receiver {
 /// Asks for the seat of `role` and expects that a living process has it: which one.
 pub(crate) fn who_sits(kind: Kind, role: Role, name: &str) -> u32 {
     let error = match role {
-        Role::Producer => Sender::open(kind, name, Duration::ZERO).expect_err("the seat is taken"),
-        Role::Consumer => Receiver::open(kind, name, Duration::ZERO).expect_err("the seat is taken"),
+        Role::Producer | Role::Sender => {
+            Sender::open(kind, name, Duration::ZERO).expect_err("the seat is taken")
+        }
+        Role::Consumer | Role::Receiver => {
+            Receiver::open(kind, name, Duration::ZERO).expect_err("the seat is taken")
+        }
     };
     match error {
         Error::SeatTaken { role: taken, pid } if taken == role => pid,

@@ -5,7 +5,7 @@ use crate::spsc::Operation;
 use crate::tracer::{Step, Tracee};
 use shm_core::sync::Ordering;
 use shm_core::{Access, Object, Options, Region, Word, lock};
-use shm_ring::layout::{
+use shm_ring::layout::spsc::{
     CONSUMER_REGION_OFFSET, CONSUMER_SEAT_OFFSET, PRODUCER_REGION_OFFSET, PRODUCER_SEAT_OFFSET,
 };
 use shm_ring::{Role, Status, inspect};
@@ -57,8 +57,10 @@ impl Scene {
     pub(crate) fn new(operation: &'static Operation, scratch: &Scratch, index: usize) -> Self {
         let name = scratch.name(&index.to_string());
         let survivor = match operation.role {
-            Role::Producer => Survivor::Receives(Receiver::create(operation.kind, name.as_str())),
-            Role::Consumer => Survivor::Sends(Sender::create(operation.kind, name.as_str())),
+            Role::Producer | Role::Sender => {
+                Survivor::Receives(Receiver::create(operation.kind, name.as_str()))
+            }
+            Role::Consumer | Role::Receiver => Survivor::Sends(Sender::create(operation.kind, name.as_str())),
         };
         let object = Options::new().open(&name, Access::ReadOnly).unwrap();
         let region = object.map(Access::ReadOnly).unwrap();
@@ -146,8 +148,8 @@ impl Scene {
     /// Whether the kernel holds the victim's seat for a living process.
     pub(crate) fn seat_is_held(&self) -> bool {
         let seat = match self.operation.role {
-            Role::Producer => PRODUCER_REGION_OFFSET + PRODUCER_SEAT_OFFSET,
-            Role::Consumer => CONSUMER_REGION_OFFSET + CONSUMER_SEAT_OFFSET,
+            Role::Producer | Role::Sender => PRODUCER_REGION_OFFSET + PRODUCER_SEAT_OFFSET,
+            Role::Consumer | Role::Receiver => CONSUMER_REGION_OFFSET + CONSUMER_SEAT_OFFSET,
         };
         !lock::is_free(&self.object, seat as u64).unwrap()
     }

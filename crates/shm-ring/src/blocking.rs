@@ -1,0 +1,180 @@
+//! Calls that wait: attempt, look for a while, sleep, and say why when waiting has no end. The same for every
+//! kind of ring.
+
+use crate::error::{End, Error, Result};
+use crate::wait::patience::Patience;
+use shm_core::Deadline;
+
+/// Looks of a spinning side at the ring, between two looks at the clock and at the other side.
+const SPINS_PER_CHECK: u32 = 4096;
+
+/// What a handle gives to be waited with.
+pub(crate) trait Attached {
+    /// Its place at the ring.
+    type Place: Place;
+
+    fn place(&mut self) -> &mut Self::Place;
+
+    /// Messages that went through this handle, to see how many did between two waits.
+    fn progress(&self) -> u64;
+}
+
+/// A place at a ring, as far as waiting is concerned.
+pub(crate) trait Place {
+    /// A promise to sleep only if nothing has happened since.
+    type Armed: Copy;
+
+    fn patience(&mut self) -> &mut Patience;
+
+    /// Says that we are about to sleep. Look again before [`sleep`](Self::sleep), and [`disarm`](Self::disarm)
+    /// afterwards, or when something was there.
+    fn arm(&mut self) -> Self::Armed;
+    fn sleep(&mut self, armed: Self::Armed, until: Deadline) -> Result<()>;
+    fn disarm(&mut self);
+
+    /// When the kernel is to be asked next who lives.
+    fn next_probe(&self) -> Deadline;
+    /// It was asked.
+    fn probed(&mut self);
+
+    /// The end of the other side, if it is one and this side was not told: its number, and how it ended.
+    /// `kernel`: also ask whether it died.
+    fn unheard_end(&mut self, kernel: bool) -> Result<Option<(u64, End)>>;
+    /// Notes that the end is told, and makes the error that tells it.
+    fn tell(&mut self, number: u64, end: End) -> Error;
+    /// Whether nobody can come any more, because the name is gone, and nobody is there.
+    fn alone_for_good(&self) -> Result<bool>;
+    /// What else stands against any further call.
+    fn not_ready(&mut self) -> Result<()>;
+    /// Marks the ring if the error says that it is corrupt.
+    fn judge(&mut self, error: Error) -> Error;
+    /// Cleans up behind the dead. Whether there may be something to receive now.
+    fn tend(&mut self) -> Result<bool>;
+}
+
+/// For calls that do not wait: `attempt` once, then whether there is a reason beyond "not now".
+pub(crate) fn try_now<H: Attached, R>(
+    handle: &mut H,
+    mut attempt: impl FnMut(&mut H) -> Result<Option<R>>,
+) -> Result<Option<R>> {
+    if let Some(found) = attempt(handle)? {
+        return Ok(Some(found));
+    }
+    let probe = handle.place().next_probe().has_about_passed();
+    reason(handle, probe, &mut attempt)
+}
+
+/// Attempts until it succeeds, there is a reason why it never will, or the deadline passes.
+pub(crate) fn wait<H: Attached, R>(
+    handle: &mut H,
+    deadline: Deadline,
+    mut attempt: impl FnMut(&mut H) -> Result<Option<R>>,
+) -> Result<R> {
+    let progress = handle.progress();
+    let pause = handle.place().patience().pause(progress);
+    loop {
+        if deadline.has_passed() {
+            return look_before_sleep(handle, deadline, &mut attempt)?.ok_or(Error::TimedOut);
+        }
+        let spins = handle.place().patience().spins();
+        for spin in 0..spins.unwrap_or(SPINS_PER_CHECK) {
+            if let Some(found) = attempt(handle)? {
+                if spin > 0 {
+                    handle.place().patience().spinning_paid(spin);
+                }
+                return Ok(found);
+            }
+            (0..pause).for_each(|_| core::hint::spin_loop());
+        }
+        let armed = spins.is_some().then(|| {
+            let place = handle.place();
+            place.patience().spinning_did_not_pay();
+            place.arm()
+        });
+        let result = look_before_sleep(handle, deadline, &mut attempt);
+        match (result, armed) {
+            (Ok(None), Some(armed)) => {
+                let place = handle.place();
+                let until = deadline.min(place.next_probe());
+                place.sleep(armed, until)?;
+                place.disarm();
+            }
+            (Ok(None), None) => {}
+            (done, armed) => {
+                if armed.is_some() {
+                    handle.place().disarm();
+                }
+                return done.and_then(|found| found.ok_or(Error::TimedOut));
+            }
+        }
+    }
+}
+
+fn look_before_sleep<H: Attached, R>(
+    handle: &mut H,
+    deadline: Deadline,
+    attempt: &mut impl FnMut(&mut H) -> Result<Option<R>>,
+) -> Result<Option<R>> {
+    if let Some(found) = attempt(handle)? {
+        return Ok(Some(found));
+    }
+    let probe = handle.place().next_probe().has_passed();
+    let found = reason(handle, probe, attempt)?;
+    if found.is_none() && deadline.has_passed() { Err(Error::TimedOut) } else { Ok(found) }
+}
+
+/// After an attempt that found nothing: the reason, if it is not just early. An end is only believed when
+/// the attempt fails once more after it was seen; what was sent before it comes first.
+fn reason<H: Attached, R>(
+    handle: &mut H,
+    probe: bool,
+    attempt: &mut impl FnMut(&mut H) -> Result<Option<R>>,
+) -> Result<Option<R>> {
+    let place = handle.place();
+    let end = place.unheard_end(probe).map_err(|error| place.judge(error))?;
+    let mut look_again = end.is_some();
+    let mut alone = false;
+    if probe {
+        place.probed();
+        alone = place.alone_for_good()?;
+        look_again |= place.tend().map_err(|error| place.judge(error))?;
+    }
+    let notice = place.not_ready();
+    if !look_again && !alone && notice.is_ok() {
+        return Ok(None);
+    }
+    if let Some(found) = attempt(handle)? {
+        return Ok(Some(found));
+    }
+    // Garbage first; then how the other side ended, which nobody else will be told; then that the ring is gone.
+    match (notice, end) {
+        (Err(Error::Corrupt(what)), _) => Err(Error::Corrupt(what)),
+        (_, Some((number, end))) => Err(handle.place().tell(number, end)),
+        (Ok(()), None) if !alone => Ok(None),
+        _ => Err(Error::Detached),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Consumer, Producer};
+
+    /// What was sent between the look and the end comes before the end.
+    #[test]
+    fn an_end_is_believed_only_after_another_look() {
+        let name = format!("shm-ring-attachment-{}", std::process::id());
+        let mut producer = Some(Producer::create(&name).unwrap());
+        let mut consumer = Consumer::open(&name).unwrap();
+        std::fs::remove_file(format!("/dev/shm/{name}")).unwrap(); // nothing stays behind, whatever comes now
+        let found = try_now(&mut consumer, |consumer| {
+            let found = consumer.attempt();
+            if let Some(mut producer) = producer.take() {
+                producer.send(b"last").unwrap();
+                producer.close();
+            }
+            found
+        });
+        assert_eq!(found.unwrap().unwrap().length, 4);
+    }
+}

@@ -1,0 +1,373 @@
+//! One of many that send messages of bytes.
+
+#![allow(unsafe_code)] // `BlockReservation::as_mut_slice`, for those who write in place
+
+use crate::attach::{Content, Mode, Settings};
+use crate::blocking::{Attached, try_now, wait};
+use crate::channel::builder::{Builder, Crowded, DEFAULT_CAPACITY_MESSAGES, Handle, sealed};
+use crate::channel::common::common_methods;
+use crate::error::{Error, Result, Role};
+use crate::fingerprint;
+use crate::layout::{Geometry, Kind};
+use crate::mpmc::exchange::Exchange;
+use crate::mpmc::place::Seated;
+use crate::wait::WaitCounts;
+use shm_core::{Deadline, Span};
+use std::time::Duration;
+
+/// Sends messages of bytes into a ring that many may send into, and receive from.
+///
+/// A message is sent when the call returns: it stays in the ring when this process ends or is killed, and one
+/// receiver receives it. All messages are received in the order in which they were sent, whoever sent
+/// them. A sender that is killed, at any instruction, loses at most the message it was just sending, and
+/// delays nobody.
+///
+/// Dropping the handle leaves *without closing*, and receivers are told so when the last sender has gone;
+/// [`close`](Self::close) says that the stream ended as it should.
+///
+/// ```
+/// # fn main() -> Result<(), shm_ring::Error> {
+/// # let name = &format!("sender-doc-{}", std::process::id());
+/// let mut sender = shm_ring::Sender::open_or_create(name)?;
+/// sender.send(b"hello")?;
+/// let mut second = sender.try_clone()?; // for another thread; other processes open the ring
+/// second.send(b"again")?;
+/// sender.close();
+/// # shm_ring::remove_forced(name)
+/// # }
+/// ```
+#[derive(Debug)]
+pub struct Sender {
+    place: Seated,
+}
+
+impl Attached for Sender {
+    type Place = Seated;
+
+    fn place(&mut self) -> &mut Seated {
+        &mut self.place
+    }
+
+    fn progress(&self) -> u64 {
+        self.place.progress()
+    }
+}
+
+impl Handle for Sender {}
+impl Crowded for Sender {}
+
+impl sealed::Sealed for Sender {
+    const DEFAULT_CAPACITY: u64 = DEFAULT_CAPACITY_MESSAGES;
+
+    #[allow(private_interfaces)]
+    fn content(settings: &Settings) -> Result<Content> {
+        let geometry = Geometry::mpmc(
+            Kind::MpmcBytes,
+            settings.capacity,
+            settings.message_bytes,
+            settings.participants,
+            settings.redelivery,
+        )?;
+        Ok(Content { geometry, fingerprint: fingerprint::of_bytes(&settings.schema), type_name: "bytes" })
+    }
+
+    #[allow(private_interfaces)]
+    fn attach(settings: &Settings, mode: Mode, content: &Content, deadline: Deadline) -> Result<Self> {
+        Ok(Self { place: Seated::attach(settings, mode, content, Role::Sender, deadline)? })
+    }
+}
+
+impl Sender {
+    common_methods!("receiver");
+
+    /// Another sender at the same ring: a participant of its own, with its own seat, which may go to another thread.
+    ///
+    /// # Errors
+    /// [`NoSeat`](Error::NoSeat); [`Detached`](Error::Detached) when the ring has lost its name; and as
+    /// [`Builder::open`].
+    pub fn try_clone(&self) -> Result<Self> {
+        Ok(Self { place: self.place.another()? })
+    }
+
+    /// Sends a message, waiting for space as long as it takes.
+    ///
+    /// # Errors
+    /// [`TooLarge`](Error::TooLarge); [`Detached`](Error::Detached) when the ring was removed;
+    /// [`Disconnected`](Error::Disconnected) if that was [asked for](Builder::require_peer);
+    /// [`Corrupt`](Error::Corrupt). Nothing was sent then.
+    #[inline]
+    pub fn send(&mut self, message: &[u8]) -> Result<()> {
+        self.send_until(0, message, Deadline::NEVER)
+    }
+
+    /// As [`send`](Self::send), with a number of yours beside the message.
+    ///
+    /// # Errors
+    /// As [`send`](Self::send).
+    #[inline]
+    pub fn send_tagged(&mut self, tag: u16, message: &[u8]) -> Result<()> {
+        self.send_until(tag, message, Deadline::NEVER)
+    }
+
+    /// Sends a message if there is space now.
+    ///
+    /// # Errors
+    /// [`Full`](Error::Full), and as [`send`](Self::send).
+    #[inline]
+    pub fn try_send(&mut self, message: &[u8]) -> Result<()> {
+        self.try_send_tagged(0, message)
+    }
+
+    /// As [`try_send`](Self::try_send), with a number of yours beside the message.
+    ///
+    /// # Errors
+    /// As [`try_send`](Self::try_send).
+    #[inline]
+    pub fn try_send_tagged(&mut self, tag: u16, message: &[u8]) -> Result<()> {
+        self.fill(tag, message)?;
+        self.exchange_now()
+    }
+
+    /// Sends a message, waiting at most `timeout` for space.
+    ///
+    /// # Errors
+    /// [`TimedOut`](Error::TimedOut), and as [`send`](Self::send).
+    pub fn send_timeout(&mut self, message: &[u8], timeout: Duration) -> Result<()> {
+        self.send_until(0, message, Deadline::after(timeout))
+    }
+
+    /// Sends a message with a number of yours, waiting for space until the deadline.
+    ///
+    /// # Errors
+    /// [`TimedOut`](Error::TimedOut), and as [`send`](Self::send).
+    #[inline]
+    pub fn send_until(&mut self, tag: u16, message: &[u8], deadline: Deadline) -> Result<()> {
+        self.fill(tag, message)?;
+        self.exchange_until(deadline)
+    }
+
+    /// Sends messages one after the other, waiting for space as long as it takes, and waking receivers
+    /// once for all of them; how many were sent. When one can not be, those before it are, and the next call says why.
+    ///
+    /// # Errors
+    /// As [`send`](Self::send), when the first can not be sent.
+    pub fn send_batch<M: AsRef<[u8]>>(&mut self, messages: &[M]) -> Result<usize> {
+        let mut sent = 0;
+        for message in messages {
+            let result = self.fill(0, message.as_ref()).and_then(|()| match self.place.send() {
+                Ok(true) => Ok(()),
+                // Before we sleep, those who could make space must know that there is something to receive.
+                Ok(false) => self.exchange_until(Deadline::NEVER),
+                Err(error) => Err(error),
+            });
+            match result {
+                Ok(()) => sent += 1,
+                Err(error) if sent == 0 => return Err(error),
+                Err(_) => break,
+            }
+        }
+        self.place.notify();
+        Ok(sent)
+    }
+
+    /// Room for a message of up to `length` bytes, to be written in place. It is this sender's own: there is always
+    /// one, and space in the ring is looked for when it is [committed](BlockReservation::commit).
+    ///
+    /// # Errors
+    /// [`TooLarge`](Error::TooLarge).
+    pub fn reserve(&mut self, length: usize) -> Result<BlockReservation<'_>> {
+        self.fits(length)?;
+        Ok(BlockReservation { sender: self, length, tag: 0 })
+    }
+
+    /// Says that the stream is complete, and leaves. What was sent stays to be received.
+    pub fn close(mut self) {
+        self.place.close();
+    }
+
+    /// Counts a message that the caller discarded because the ring was full.
+    pub fn count_dropped(&mut self) {
+        self.place.count_dropped();
+    }
+
+    /// Messages in the ring that nobody has received, as far as can be seen; others are sending and receiving.
+    ///
+    /// # Errors
+    /// [`Corrupt`](Error::Corrupt).
+    pub fn len(&self) -> Result<u64> {
+        self.place.waiting()
+    }
+
+    /// Whether everything sent was received; it may have been untrue a moment ago.
+    ///
+    /// # Errors
+    /// [`Corrupt`](Error::Corrupt).
+    pub fn is_empty(&self) -> Result<bool> {
+        Ok(self.len()? == 0)
+    }
+
+    /// The longest message the ring takes, in bytes.
+    pub fn max_message(&self) -> usize {
+        self.place.blocks().message_bytes()
+    }
+
+    /// What stands against further sends: that the ring was removed or is corrupt, or, if that was
+    /// [asked for](crate::Builder::require_peer), that all receivers it has met are gone. A send learns of them
+    /// only while it waits for space; this asks at once. Makes a system call.
+    ///
+    /// # Errors
+    /// [`Disconnected`](Error::Disconnected), told once; [`Detached`](Error::Detached);
+    /// [`Corrupt`](Error::Corrupt).
+    pub fn check(&mut self) -> Result<()> {
+        self.place.check()
+    }
+
+    #[inline]
+    fn fits(&self, length: usize) -> Result<()> {
+        let max = self.place.blocks().message_bytes();
+        if length <= max { Ok(()) } else { Err(Error::TooLarge { length, max }) }
+    }
+
+    /// Writes a message into the block in hand.
+    #[inline]
+    fn fill(&mut self, tag: u16, message: &[u8]) -> Result<()> {
+        self.place.ours()?;
+        self.fits(message.len())?;
+        let (block, blocks) = (self.place.block(), self.place.blocks());
+        blocks.region().copy_in(blocks.payload_offset(block), message)?;
+        blocks.seal(block, message.len(), tag)
+    }
+
+    #[inline]
+    fn exchange_now(&mut self) -> Result<()> {
+        if self.attempt()?.is_some() {
+            return Ok(());
+        }
+        Exchange::settle_view();
+        try_now(self, Self::attempt)?.ok_or(Error::Full)
+    }
+
+    #[inline]
+    fn exchange_until(&mut self, deadline: Deadline) -> Result<()> {
+        match self.attempt()? {
+            Some(()) => Ok(()),
+            None => self.exchange_waiting(deadline),
+        }
+    }
+
+    #[cold]
+    fn exchange_waiting(&mut self, deadline: Deadline) -> Result<()> {
+        self.place.count_full_wait();
+        self.place.notify(); // of what a batch has sent so far
+        wait(self, deadline, Self::attempt)
+    }
+
+    /// `None` when there is no space.
+    #[inline]
+    fn attempt(&mut self) -> Result<Option<()>> {
+        if !self.place.send()? {
+            return Ok(None);
+        }
+        self.place.notify();
+        Ok(Some(()))
+    }
+}
+
+/// Room for one message, written in place. Dropped without a commit, nothing was sent.
+///
+/// ```
+/// # fn main() -> Result<(), shm_ring::Error> {
+/// # let name = &format!("block-reserve-doc-{}", std::process::id());
+/// # let mut sender = shm_ring::Sender::create(name)?;
+/// let mut space = sender.reserve(1024)?;
+/// space.write_at(0, b"header")?;
+/// space.write_at(6, b"body")?;
+/// space.commit(10)?; // at most 1024
+/// # shm_ring::remove_forced(name)
+/// # }
+/// ```
+#[derive(Debug)]
+pub struct BlockReservation<'a> {
+    sender: &'a mut Sender,
+    length: usize,
+    tag: u16,
+}
+
+impl BlockReservation<'_> {
+    /// Bytes there is room for.
+    pub fn capacity(&self) -> usize {
+        self.length
+    }
+
+    /// Copies bytes to a place in the message.
+    ///
+    /// # Errors
+    /// [`TooLarge`](Error::TooLarge) when they leave the reservation; nothing is written then.
+    #[inline]
+    pub fn write_at(&mut self, offset: usize, bytes: &[u8]) -> Result<()> {
+        let max = self.length;
+        match offset.checked_add(bytes.len()) {
+            Some(end) if end <= max => {
+                self.sender.place.ours()?;
+                let (block, blocks) = (self.sender.place.block(), self.sender.place.blocks());
+                Ok(blocks.region().copy_in(blocks.payload_offset(block) + offset, bytes)?)
+            }
+            end => Err(Error::TooLarge { length: end.unwrap_or(usize::MAX), max }),
+        }
+    }
+
+    /// A number of yours beside the message.
+    pub fn set_tag(&mut self, tag: u16) {
+        self.tag = tag;
+    }
+
+    /// The reserved bytes themselves, with whatever earlier messages left in them.
+    ///
+    /// # Safety
+    /// For as long as the slice lives no other process writes these bytes: all participants use this
+    /// library, and none of them is buggy. (None of them reads them before the commit.)
+    #[inline]
+    pub unsafe fn as_mut_slice(&mut self) -> &mut [u8] {
+        let (block, blocks) = (self.sender.place.block(), self.sender.place.blocks());
+        let span = Span::new(blocks.payload_offset(block), self.length);
+        let start = self.sender.place.ours().and_then(|()| Ok(blocks.region().pointer(span)?));
+        match start {
+            // SAFETY: the block is in our hand, so no correct participant touches it; it lies in the mapping, which
+            // outlives the borrow of the reservation, and that borrow keeps this process from touching it otherwise.
+            // That nobody else writes it is the caller's promise.
+            Ok(start) => unsafe { core::slice::from_raw_parts_mut(start.as_ptr(), self.length) },
+            Err(_) => &mut [], // a copy in a forked child; blocks lie in the mapping
+        }
+    }
+
+    /// Sends the first `length` bytes as the message, waiting for space as long as it takes.
+    ///
+    /// # Errors
+    /// [`TooLarge`](Error::TooLarge) when more is asked than was reserved, and as [`Sender::send`]; nothing is sent
+    /// then.
+    #[inline]
+    pub fn commit(self, length: usize) -> Result<()> {
+        self.seal(length)?;
+        self.sender.exchange_until(Deadline::NEVER)
+    }
+
+    /// As [`commit`](Self::commit), if there is space now. When there is not, what was written is still there.
+    ///
+    /// # Errors
+    /// [`Full`](Error::Full), and as [`commit`](Self::commit).
+    pub fn try_commit(self, length: usize) -> std::result::Result<(), (Self, Error)> {
+        match self.seal(length).and_then(|()| self.sender.exchange_now()) {
+            Ok(()) => Ok(()),
+            Err(error) => Err((self, error)),
+        }
+    }
+
+    fn seal(&self, length: usize) -> Result<()> {
+        self.sender.place.ours()?;
+        let max = self.length;
+        if length > max {
+            return Err(Error::TooLarge { length, max });
+        }
+        self.sender.place.blocks().seal(self.sender.place.block(), length, self.tag)
+    }
+}

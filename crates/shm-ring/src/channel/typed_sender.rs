@@ -1,0 +1,220 @@
+//! One of many that send typed values.
+
+use crate::attach::{Content, Mode, Settings};
+use crate::blocking::{Attached, try_now, wait};
+use crate::channel::builder::{Builder, Crowded, DEFAULT_CAPACITY_MESSAGES, Handle, sealed};
+use crate::channel::common::common_methods;
+use crate::error::{Error, Result, Role};
+use crate::fingerprint;
+use crate::layout::{Geometry, Kind};
+use crate::mpmc::exchange::Exchange;
+use crate::mpmc::place::Seated;
+use crate::wait::WaitCounts;
+use bytemuck::{CheckedBitPattern, NoUninit};
+use shm_core::Deadline;
+use std::marker::PhantomData;
+use std::time::Duration;
+
+/// Sends values of one plain type into a ring that many may send into, and receive from.
+///
+/// As [`Sender`](crate::Sender) in everything but what it sends.
+///
+/// ```
+/// use shm_ring::{TypedReceiver, TypedSender};
+///
+/// # fn main() -> Result<(), shm_ring::Error> {
+/// # let name = &format!("typed-sender-doc-{}", std::process::id());
+/// let mut sender = TypedSender::<[f64; 3]>::open_or_create(name)?;
+/// let mut receiver = TypedReceiver::<[f64; 3]>::open(name)?;
+/// sender.send(&[1.0, 2.0, 3.0])?;
+/// assert_eq!(receiver.recv()?, [1.0, 2.0, 3.0]);
+/// # drop((sender, receiver));
+/// # shm_ring::remove(name)
+/// # }
+/// ```
+#[derive(Debug)]
+pub struct TypedSender<T> {
+    place: Seated,
+    _value: PhantomData<fn(T)>,
+}
+
+impl<T> Attached for TypedSender<T> {
+    type Place = Seated;
+
+    fn place(&mut self) -> &mut Seated {
+        &mut self.place
+    }
+
+    fn progress(&self) -> u64 {
+        self.place.progress()
+    }
+}
+
+/// What a ring of values of `T` is made of.
+pub(crate) fn content<T>(settings: &Settings) -> Result<Content> {
+    let geometry = Geometry::mpmc(
+        Kind::MpmcTyped,
+        settings.capacity,
+        size_of::<T>() as u64,
+        settings.participants,
+        settings.redelivery,
+    )?;
+    let fingerprint = fingerprint::of_type::<T>(&settings.schema);
+    Ok(Content { geometry, fingerprint, type_name: std::any::type_name::<T>() })
+}
+
+impl<T: NoUninit + CheckedBitPattern> Handle for TypedSender<T> {}
+impl<T: NoUninit + CheckedBitPattern> Crowded for TypedSender<T> {}
+
+impl<T: NoUninit + CheckedBitPattern> sealed::Sealed for TypedSender<T> {
+    const DEFAULT_CAPACITY: u64 = DEFAULT_CAPACITY_MESSAGES;
+
+    #[allow(private_interfaces)]
+    fn content(settings: &Settings) -> Result<Content> {
+        content::<T>(settings)
+    }
+
+    #[allow(private_interfaces)]
+    fn attach(settings: &Settings, mode: Mode, content: &Content, deadline: Deadline) -> Result<Self> {
+        let place = Seated::attach(settings, mode, content, Role::Sender, deadline)?;
+        Ok(Self { place, _value: PhantomData })
+    }
+}
+
+impl<T: NoUninit + CheckedBitPattern> TypedSender<T> {
+    common_methods!("receiver");
+
+    /// Another sender at the same ring: a participant of its own, with its own seat, which may go to another thread.
+    ///
+    /// # Errors
+    /// As [`Sender::try_clone`](crate::Sender::try_clone).
+    pub fn try_clone(&self) -> Result<Self> {
+        Ok(Self { place: self.place.another()?, _value: PhantomData })
+    }
+
+    /// Sends a value, waiting for space as long as it takes.
+    ///
+    /// # Errors
+    /// As [`Sender::send`](crate::Sender::send), except for `TooLarge`.
+    #[inline]
+    pub fn send(&mut self, value: &T) -> Result<()> {
+        self.send_until(value, Deadline::NEVER)
+    }
+
+    /// Sends a value if there is space now.
+    ///
+    /// # Errors
+    /// [`Full`](Error::Full), and as [`send`](Self::send).
+    #[inline]
+    pub fn try_send(&mut self, value: &T) -> Result<()> {
+        self.fill(value)?;
+        if self.attempt()?.is_some() {
+            return Ok(());
+        }
+        Exchange::settle_view();
+        try_now(self, Self::attempt)?.ok_or(Error::Full)
+    }
+
+    /// Sends a value, waiting at most `timeout` for space.
+    ///
+    /// # Errors
+    /// [`TimedOut`](Error::TimedOut), and as [`send`](Self::send).
+    pub fn send_timeout(&mut self, value: &T, timeout: Duration) -> Result<()> {
+        self.send_until(value, Deadline::after(timeout))
+    }
+
+    /// Sends a value, waiting for space until the deadline.
+    ///
+    /// # Errors
+    /// [`TimedOut`](Error::TimedOut), and as [`send`](Self::send).
+    #[inline]
+    pub fn send_until(&mut self, value: &T, deadline: Deadline) -> Result<()> {
+        self.fill(value)?;
+        match self.attempt()? {
+            Some(()) => Ok(()),
+            None => self.wait_for_space(deadline),
+        }
+    }
+
+    /// Sends values one after the other, waiting for space as long as it takes, and waking receivers once
+    /// for all of them; how many were sent. When one can not be, those before it are, and the next call says why.
+    ///
+    /// # Errors
+    /// As [`send`](Self::send), when the first can not be sent.
+    pub fn send_slice(&mut self, values: &[T]) -> Result<usize> {
+        let mut sent = 0;
+        for value in values {
+            let result = self.fill(value).and_then(|()| match self.place.send() {
+                Ok(true) => Ok(()),
+                Ok(false) => self.wait_for_space(Deadline::NEVER),
+                Err(error) => Err(error),
+            });
+            match result {
+                Ok(()) => sent += 1,
+                Err(error) if sent == 0 => return Err(error),
+                Err(_) => break,
+            }
+        }
+        self.place.notify();
+        Ok(sent)
+    }
+
+    /// Says that the stream is complete, and leaves. What was sent stays to be received.
+    pub fn close(mut self) {
+        self.place.close();
+    }
+
+    /// Counts a value that the caller discarded because the ring was full.
+    pub fn count_dropped(&mut self) {
+        self.place.count_dropped();
+    }
+
+    /// Values in the ring that nobody has received, as far as can be seen; others are sending and receiving.
+    ///
+    /// # Errors
+    /// [`Corrupt`](Error::Corrupt).
+    pub fn len(&self) -> Result<u64> {
+        self.place.waiting()
+    }
+
+    /// Whether everything sent was received; it may have been untrue a moment ago.
+    ///
+    /// # Errors
+    /// [`Corrupt`](Error::Corrupt).
+    pub fn is_empty(&self) -> Result<bool> {
+        Ok(self.len()? == 0)
+    }
+
+    /// What stands against further sends. See [`Sender::check`](crate::Sender::check).
+    ///
+    /// # Errors
+    /// As [`Sender::check`](crate::Sender::check).
+    pub fn check(&mut self) -> Result<()> {
+        self.place.check()
+    }
+
+    /// Writes a value into the block in hand.
+    #[inline]
+    fn fill(&mut self, value: &T) -> Result<()> {
+        self.place.ours()?;
+        let blocks = self.place.blocks();
+        Ok(blocks.region().write_value(blocks.offset(self.place.block()), value)?)
+    }
+
+    #[cold]
+    fn wait_for_space(&mut self, deadline: Deadline) -> Result<()> {
+        self.place.count_full_wait();
+        self.place.notify(); // of what a batch has sent so far
+        wait(self, deadline, Self::attempt)
+    }
+
+    /// `None` when there is no space.
+    #[inline]
+    fn attempt(&mut self) -> Result<Option<()>> {
+        if !self.place.send()? {
+            return Ok(None);
+        }
+        self.place.notify();
+        Ok(Some(()))
+    }
+}

@@ -1,0 +1,85 @@
+//! What lies in a block: a message of bytes behind a header, or one value.
+//!
+//! A block is written by whoever has it in hand, and read by whoever has it in hand after it went through a slot.
+//! Its words need no order of their own: the slot's exchange (X4) publishes them.
+
+use crate::error::{Error, Result};
+use crate::layout::Geometry;
+use crate::layout::mpmc::{BLOCK_HEADER_BYTES, Parts};
+use shm_core::Region;
+
+const LENGTH_BITS: u32 = 40;
+const TAG_SHIFT: u32 = 48;
+
+/// All blocks of a ring.
+#[derive(Debug)]
+pub(crate) struct Blocks {
+    region: Region,
+    block_bytes: u64,
+    message_bytes: u64,
+}
+
+/// Where a message lies, as its block's header says; checked.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Placed {
+    pub(crate) offset: usize,
+    pub(crate) length: usize,
+    pub(crate) tag: u16,
+}
+
+#[allow(clippy::cast_possible_truncation)] // offsets in a mapping, which was made by this process
+impl Blocks {
+    pub(crate) fn new(parts: &Parts, geometry: &Geometry) -> Self {
+        Self {
+            region: parts.blocks.clone(),
+            block_bytes: geometry.block_bytes,
+            message_bytes: geometry.message_bytes,
+        }
+    }
+
+    /// The memory that the offsets of this file count in.
+    pub(crate) fn region(&self) -> &Region {
+        &self.region
+    }
+
+    /// Where a block begins.
+    #[inline(always)]
+    pub(crate) fn offset(&self, block: u64) -> usize {
+        (block * self.block_bytes) as usize
+    }
+
+    /// Where the message of a block of bytes begins.
+    #[inline(always)]
+    pub(crate) fn payload_offset(&self, block: u64) -> usize {
+        self.offset(block) + BLOCK_HEADER_BYTES as usize
+    }
+
+    /// The longest message.
+    #[inline(always)]
+    pub(crate) fn message_bytes(&self) -> usize {
+        self.message_bytes as usize
+    }
+
+    /// Says how long the message in a block is, which its sender has in hand.
+    #[inline]
+    pub(crate) fn seal(&self, block: u64, length: usize, tag: u16) -> Result<()> {
+        let header = length as u64 | u64::from(tag) << TAG_SHIFT;
+        Ok(self.region.write_value(self.offset(block), &header)?)
+    }
+
+    /// The message in a block that its receiver has in hand. The header is read once.
+    #[inline]
+    pub(crate) fn open(&self, block: u64) -> Result<Placed> {
+        let header: u64 = self.region.read_value(self.offset(block))?;
+        let length = header & ((1 << LENGTH_BITS) - 1);
+        let unused = header >> LENGTH_BITS & ((1 << (TAG_SHIFT - LENGTH_BITS)) - 1);
+        if length > self.message_bytes || unused != 0 {
+            return Err(Error::Corrupt("a block's length is impossible"));
+        }
+        Ok(Placed {
+            offset: self.payload_offset(block),
+            length: length as usize,
+            tag: (header >> TAG_SHIFT) as u16,
+        })
+    }
+}

@@ -1,0 +1,242 @@
+//! Who takes part in an MPMC ring.
+//!
+//! ```text
+//!            claim: lock the seat's byte;    joins + 1            leave: state, then close
+//!   (empty) -----------------------> joining --------> joined ------------------------> closed | dropped
+//!      ^                                |                |                                 |
+//!      |                                +-- killed: the kernel frees the lock              |
+//!      |                                         |                                         |
+//!      |        clean up: state, hand            v                                         |
+//!      +--------- died <--------------- joined, lock free                                  |
+//!      +---------------------------------------- next claim -------------------------------+
+//! ```
+//!
+//! A seat is claimed by its lock and by nothing else; only then are its words written, and only by whoever holds
+//! it. Nobody takes a lock to learn whether it is free: the kernel is asked.
+//!
+//! # Who is gone
+//! `joins` counts those who have come, for each role, and never goes down; a tenure's number is what it was then. All
+//! of a role are gone if each of its seats was left or has a free lock, and `joins` is the same before and after
+//! the look: without that, one could join behind the look while another leaves before it.
+
+use crate::error::{End, Error, Result, Role};
+use crate::layout::mpmc::{
+    JOINS_OFFSET, LAST_DIED_OFFSET, LAST_DROPPED_OFFSET, LEAVES_OFFSET, PID_OFFSET, Parts, RECEIVERS_OFFSET,
+    SEAT_BYTES, SEATS_OFFSET, SENDERS_OFFSET, TENURE_DIED, TENURE_JOINING, TENURE_OFFSET, TENURE_RECEIVER,
+    TOLD_OFFSET,
+};
+use crate::layout::{TENURE_CLOSED, TENURE_DROPPED, TENURE_JOINED, TENURE_STATE_BITS};
+use shm_core::sync::{Ordering, fence};
+use shm_core::{Object, Region, Word, lock};
+
+/// Looks at all seats while newcomers come at every look.
+const LOOKS: u32 = 100;
+const STATE_MASK: u64 = TENURE_RECEIVER - 1;
+const NUMBER_MAX: u64 = 1 << 55;
+
+/// Where a seat begins in the region of seats.
+#[allow(clippy::cast_possible_truncation)] // seats lie in the mapping
+pub(crate) const fn seat_offset(seat: u64) -> usize {
+    (seat * SEAT_BYTES as u64) as usize
+}
+
+/// The byte of the object on which a seat's lock lies: its first.
+pub(crate) const fn lock_byte(seat: u64) -> u64 {
+    SEATS_OFFSET as u64 + seat * SEAT_BYTES as u64
+}
+
+/// What a seat's tenure word says.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Tenure {
+    /// What `joins` of its role was when it had joined; 0 when nobody has come yet.
+    pub(crate) number: u64,
+    pub(crate) state: u64,
+    pub(crate) receives: bool,
+}
+
+impl Tenure {
+    pub(crate) fn unpack(word: u64) -> Result<Self> {
+        let state = word & STATE_MASK;
+        let tenure = Self { number: word >> TENURE_STATE_BITS, state, receives: word & TENURE_RECEIVER != 0 };
+        match state {
+            0 if word == 0 => Ok(tenure),
+            TENURE_JOINED..=TENURE_JOINING
+                if tenure.pack() == word && (1..=NUMBER_MAX).contains(&tenure.number) =>
+            {
+                Ok(tenure)
+            }
+            _ => Err(Error::Corrupt("a seat's tenure is impossible")),
+        }
+    }
+
+    pub(crate) fn pack(self) -> u64 {
+        let role = if self.receives { TENURE_RECEIVER } else { 0 };
+        self.number << TENURE_STATE_BITS | role | self.state
+    }
+
+    /// Sits, or died sitting.
+    pub(crate) fn is_sitting(self) -> bool {
+        matches!(self.state, TENURE_JOINED | TENURE_JOINING)
+    }
+
+    pub(crate) fn role(self) -> Role {
+        if self.receives { Role::Receiver } else { Role::Sender }
+    }
+}
+
+/// What is known of all participants of one role.
+#[derive(Debug)]
+pub(crate) struct RoleWords {
+    pub(crate) joins: Word<u64>,
+    pub(crate) leaves: Word<u64>,
+    pub(crate) last_dropped: Word<u64>,
+    pub(crate) last_died: Word<u64>,
+    pub(crate) told: Word<u64>,
+}
+
+impl RoleWords {
+    pub(crate) fn of(parts: &Parts, role: Role) -> Result<Self> {
+        let at = if role.sends() { SENDERS_OFFSET } else { RECEIVERS_OFFSET };
+        Ok(Self {
+            joins: parts.common.word(at + JOINS_OFFSET)?,
+            leaves: parts.common.word(at + LEAVES_OFFSET)?,
+            last_dropped: parts.common.word(at + LAST_DROPPED_OFFSET)?,
+            last_died: parts.common.word(at + LAST_DIED_OFFSET)?,
+            told: parts.common.word(at + TOLD_OFFSET)?,
+        })
+    }
+
+    /// Changes whenever somebody of the role comes or leaves; not when one dies.
+    pub(crate) fn events(&self) -> (u64, u64) {
+        let joins = self.joins.load(Ordering::Relaxed); // a hint: the look at the seats follows
+        (joins, self.leaves.load(Ordering::Relaxed)) // as above
+    }
+}
+
+/// Raises a word to a value, unless it is greater already.
+pub(crate) fn raise(word: &Word<u64>, value: u64) {
+    let mut seen = word.load(Ordering::Relaxed); // ordered by the exchange below
+    while seen < value {
+        let (success, failure) = (Ordering::Release, Ordering::Relaxed); // X5 pairs with A16
+        match word.compare_exchange(seen, value, success, failure) {
+            Ok(_) => return,
+            Err(now) => seen = now,
+        }
+    }
+}
+
+/// That all of a role are gone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Absence {
+    /// How many had ever come.
+    pub(crate) joins: u64,
+    /// The worst end among those that were asked for.
+    pub(crate) end: End,
+}
+
+/// All seats, as everybody sees them.
+#[derive(Debug)]
+pub(crate) struct Roster {
+    seats: Region,
+    participants: u64,
+}
+
+impl Roster {
+    pub(crate) fn of(parts: &Parts, participants: u64) -> Self {
+        Self { seats: parts.seats.clone(), participants }
+    }
+
+    pub(crate) fn seats(&self) -> std::ops::Range<u64> {
+        0..self.participants
+    }
+
+    /// Who sits on a seat, or did last.
+    pub(crate) fn tenure(&self, seat: u64) -> Result<Tenure> {
+        let word: u64 = self.seats.read_value(seat_offset(seat) + TENURE_OFFSET)?;
+        fence(Ordering::Acquire); // F16 pairs with R10 R11 R12 R13
+        Tenure::unpack(word)
+    }
+
+    /// Who sat down there last, as that process numbers itself.
+    pub(crate) fn pid(&self, seat: u64) -> Result<u32> {
+        Ok(self.seats.read_value(seat_offset(seat) + PID_OFFSET)?)
+    }
+
+    /// Whether somebody who sat on the seat when its tenure was read has died: asks the kernel.
+    pub(crate) fn is_dead(object: &Object, seat: u64, tenure: Tenure) -> Result<bool> {
+        Ok(tenure.is_sitting() && lock::is_free(object, lock_byte(seat))?)
+    }
+
+    /// Whether all of `role` are gone, and how those ended whose tenures are numbered above `after`. Without
+    /// `kernel` a dead one still sits. It is a statement about a moment: somebody may come right after.
+    pub(crate) fn absence(
+        &self,
+        words: &RoleWords,
+        role: Role,
+        after: u64,
+        kernel: Option<&Object>,
+    ) -> Result<Option<Absence>> {
+        for _ in 0..LOOKS {
+            let joins = words.joins.load(Ordering::Acquire); // A17 pairs with X6
+            let Some(mut end) = self.worst_end(role, after, kernel)? else {
+                return Ok(None);
+            };
+            // Raised before the seats that it speaks of were taken over.
+            let last_died = words.last_died.load(Ordering::Acquire); // A16 pairs with X5
+            let last_dropped = words.last_dropped.load(Ordering::Relaxed); // as above
+            if last_died > after {
+                end = End::Died;
+            } else if last_dropped > after {
+                end = end.max(End::Dropped);
+            }
+            fence(Ordering::Acquire); // F17 pairs with R10 R11 R12 R13
+            let joins_now = words.joins.load(Ordering::Relaxed); // ordered by F17
+            if joins_now == joins {
+                return Ok(Some(Absence { joins, end }));
+            }
+        }
+        Ok(None) // they come faster than can be looked: somebody is there
+    }
+
+    fn worst_end(&self, role: Role, after: u64, kernel: Option<&Object>) -> Result<Option<End>> {
+        let mut worst = End::Closed;
+        for seat in self.seats() {
+            let tenure = self.tenure(seat)?;
+            if tenure.state == 0 || tenure.role() != role {
+                continue;
+            }
+            let end = match tenure.state {
+                TENURE_CLOSED => End::Closed,
+                TENURE_DROPPED => End::Dropped,
+                TENURE_DIED => End::Died,
+                _ => match kernel {
+                    Some(object) if Self::is_dead(object, seat, tenure)? => End::Died,
+                    _ => return Ok(None),
+                },
+            };
+            if tenure.number > after {
+                worst = worst.max(end);
+            }
+        }
+        Ok(Some(worst))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tenures_are_unpacked_as_they_were_packed_and_garbage_is_refused() {
+        for receives in [false, true] {
+            for state in TENURE_JOINED..=TENURE_JOINING {
+                let tenure = Tenure { number: 7, state, receives };
+                assert_eq!(Tenure::unpack(tenure.pack()).unwrap(), tenure);
+            }
+        }
+        assert_eq!(Tenure::unpack(0).unwrap(), Tenure::default());
+        for word in [1, 16, 256, 256 + 6, 256 + 32 + 1, u64::MAX] {
+            assert!(Tenure::unpack(word).is_err(), "{word}");
+        }
+    }
+}

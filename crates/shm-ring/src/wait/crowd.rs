@@ -1,0 +1,166 @@
+//! Sleeping on a word that many share: all who wait for messages on one, all who wait for space on another.
+//!
+//! The word holds a generation and a state. Generations make every value new, so that a sleeper that is late
+//! finds another one and does not sleep.
+//!
+//! ```text
+//! sleeper                                    publisher
+//! word armed: keep its value                 exchange a slot
+//!   else CAS to {g + 1, armed}        X1     full fence                         F10
+//! full fence                          F9     word idle: done
+//! look again                                   else CAS to {g + 1, waking}      X2
+//! futex wait while the word is so            FUTEX_WAKE all
+//! from the start; nobody disarms             CAS {g + 1, waking} to {g + 1, idle}   X3
+//! ```
+//!
+//! # Why no wake-up is lost
+//! By the two fences, either the look sees what was published, or the publisher finds the word not idle. Then
+//! the word changes before the wake-up, so a sleeper either is queued and woken, or fails the kernel's comparison.
+//! Idle is only reached from the very value that a publisher installed, after its own wake-up of all, with
+//! nobody armed since. A publisher that is killed or stopped anywhere in between leaves the word *not* idle, so the
+//! next one wakes. There is no count of sleepers that a dead one could leave behind, and no single one is
+//! woken, who could die with the wake-up. The model checker's shorter protocols that lose wake-ups, and the
+//! states explored for this one: `docs/crash.md`.
+//!
+//! A generation has 30 bits: a sleeper that is held up between its look and the kernel's comparison while
+//! exactly a multiple of 2^30 wake-ups pass would sleep once to the end of its slice.
+
+use crate::error::Result;
+use crate::layout::mpmc::{WAIT_ARMED, WAIT_IDLE, WAIT_STATE_BITS, WAIT_WAKING};
+use crate::wait::vigil::Vigil;
+use shm_core::sync::{Ordering, compiler_fence, fence};
+use shm_core::{Deadline, Listener, Region, Word};
+
+const STATE_MASK: u32 = (1 << WAIT_STATE_BITS) - 1;
+
+/// A word that many sleep on and many wake.
+#[derive(Debug)]
+pub(crate) struct Crowd {
+    word: Word<u32>,
+    listener: Listener,
+}
+
+impl Crowd {
+    /// The wait word at `offset`.
+    pub(crate) fn new(region: &Region, offset: usize) -> Result<Self> {
+        Ok(Self { word: region.word(offset)?, listener: Listener::new(region, offset)? })
+    }
+
+    /// After a slot was exchanged: wakes all, if anybody sleeps. Whether it did.
+    #[inline(always)]
+    pub(crate) fn notify(&self) -> bool {
+        if cfg!(target_arch = "x86_64") {
+            // The exchange was a locked instruction, which is a full fence on this processor.
+            compiler_fence(Ordering::SeqCst); // F10 pairs with F9
+        } else {
+            fence(Ordering::SeqCst); // F11 pairs with F9
+        }
+        let seen = self.word.load(Ordering::Relaxed); // ordered by F10 or F11
+        seen & STATE_MASK != WAIT_IDLE && self.wake(seen)
+    }
+
+    /// After anything else that sleepers are to learn of: as [`notify`](Self::notify).
+    pub(crate) fn announce(&self) -> bool {
+        fence(Ordering::SeqCst); // F12 pairs with F9
+        let seen = self.word.load(Ordering::Relaxed); // ordered by F12
+        seen & STATE_MASK != WAIT_IDLE && self.wake(seen)
+    }
+
+    #[cold]
+    fn wake(&self, mut seen: u32) -> bool {
+        let waking = loop {
+            if seen & STATE_MASK == WAIT_IDLE {
+                return false; // somebody else has woken all since
+            }
+            let waking = next(seen, WAIT_WAKING);
+            let (success, failure) = (Ordering::AcqRel, Ordering::Relaxed); // X2 pairs with X1 X3
+            match self.word.compare_exchange(seen, waking, success, failure) {
+                Ok(_) => break waking,
+                Err(now) => seen = now,
+            }
+        };
+        // FUTEX_WAKE on mapped memory has no way to fail; if it did, the word stays not idle, and the next publisher
+        // tries again.
+        if self.word.wake_all().is_ok() {
+            let idle = (waking & !STATE_MASK) | WAIT_IDLE;
+            // Fails when somebody armed, or wakes, meanwhile: then it is theirs.
+            let (success, failure) = (Ordering::AcqRel, Ordering::Relaxed); // X3 pairs with X1 X2
+            let _ = self.word.compare_exchange(waking, idle, success, failure);
+        }
+        true
+    }
+
+    /// Says that we are about to sleep. Look again before [`sleep`](Self::sleep).
+    pub(crate) fn arm(&self) -> u32 {
+        let mut seen = self.word.load(Ordering::Relaxed); // ordered by F9
+        while seen & STATE_MASK != WAIT_ARMED {
+            let armed = next(seen, WAIT_ARMED);
+            let (success, failure) = (Ordering::AcqRel, Ordering::Relaxed); // X1 pairs with X2 X3
+            match self.word.compare_exchange(seen, armed, success, failure) {
+                Ok(_) => seen = armed,
+                Err(now) => seen = now,
+            }
+        }
+        fence(Ordering::SeqCst); // F9 pairs with F10 F11 F12
+        seen
+    }
+
+    /// Sleeps until woken, until somebody under `vigil` dies, or until the deadline, unless the word has changed
+    /// since it was `armed`. May return early.
+    pub(crate) fn sleep(&self, armed: u32, until: Deadline, vigil: &mut Vigil) -> Result<()> {
+        if vigil.sleep((self.listener.word(), armed), until)? {
+            // The kernel wakes one of those who sleep on a life word: whoever it is wakes the others.
+            self.announce();
+        }
+        Ok(())
+    }
+}
+
+/// The next generation, in a state.
+fn next(word: u32, state: u32) -> u32 {
+    ((word >> WAIT_STATE_BITS).wrapping_add(1) << WAIT_STATE_BITS) | state
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn crowd() -> Crowd {
+        Crowd::new(&Region::on_heap(64).unwrap(), 0).unwrap()
+    }
+
+    #[test]
+    fn one_arming_is_woken_once_and_leaves_the_word_idle() {
+        let crowd = crowd();
+        assert!(!crowd.notify());
+        for _ in 0..3 {
+            crowd.arm();
+            assert!(crowd.notify());
+            assert!(!crowd.notify());
+        }
+    }
+
+    #[test]
+    fn a_second_sleeper_keeps_the_first_ones_value() {
+        let crowd = crowd();
+        assert_eq!(crowd.arm(), crowd.arm());
+    }
+
+    #[test]
+    fn a_wake_between_arming_and_sleeping_refuses_the_sleep() {
+        let crowd = crowd();
+        let armed = crowd.arm();
+        assert!(crowd.announce());
+        crowd.sleep(armed, Deadline::NEVER, &mut Vigil::new(false)).unwrap(); // for ever otherwise
+    }
+
+    /// As a publisher killed after its first step leaves it.
+    #[test]
+    fn a_wake_that_was_begun_is_done_by_the_next_publisher() {
+        let crowd = crowd();
+        let armed = crowd.arm();
+        crowd.word.store(next(armed, WAIT_WAKING), Ordering::Relaxed); // one thread
+        assert!(crowd.notify());
+        assert!(!crowd.notify());
+    }
+}

@@ -1,0 +1,141 @@
+//! Watching over those one waits for: a sleeper sleeps on their life words as well, so that the kernel wakes it
+//! when one of them dies.
+//!
+//! A mark in a life word is a suspicion and not a verdict: the kernel makes it while the process is still being
+//! taken down, and frees the locks, which are the verdict, only afterwards. So after a mark the kernel is asked at
+//! short intervals, and a word that is marked is not slept on any more (that sleep would end at once, for ever).
+//!
+//! Without life words (a kernel before 5.16, a container's filter, more than 127 to watch) every sleep ends after a
+//! slice.
+
+use crate::error::Result;
+use crate::wait::SLICE;
+use shm_core::{Deadline, LifeState, ReadWord, life, wait_any};
+use std::time::Duration;
+
+/// Between two questions to the kernel after a mark, at first and at most.
+const PROBE: (Duration, Duration) = (Duration::from_micros(50), Duration::from_millis(1));
+/// So long the kernel is asked at short intervals. A process may take longer to die; then slices have to do.
+const SUSPICION: Duration = Duration::from_secs(1);
+
+/// One of those who are watched.
+#[derive(Debug)]
+struct Watched {
+    word: ReadWord<u32>,
+    /// The marked value that was acted upon.
+    answered: u32,
+}
+
+/// Those one waits for, and when to ask the kernel next whether they live.
+#[derive(Debug)]
+pub(crate) struct Vigil {
+    watched: Vec<Watched>,
+    next_probe: Deadline,
+    /// While somebody is suspected: until the next question, and when to stop asking so often.
+    suspicion: Option<(Duration, Deadline)>,
+    backstop: bool,
+}
+
+impl Vigil {
+    /// `backstop`: whether the kernel is asked now and then without any suspicion.
+    pub(crate) fn new(backstop: bool) -> Self {
+        let mut vigil = Self { watched: Vec::new(), next_probe: Deadline::NEVER, suspicion: None, backstop };
+        vigil.probed();
+        vigil
+    }
+
+    /// Watches these from now on. Call it again when others come: all marks look alike.
+    pub(crate) fn watch(&mut self, words: impl IntoIterator<Item = ReadWord<u32>>) {
+        self.watched.clear();
+        self.watched.extend(words.into_iter().map(|word| Watched { word, answered: 0 }));
+    }
+
+    /// When the kernel is to be asked next.
+    #[inline(always)]
+    pub(crate) fn next_probe(&self) -> Deadline {
+        self.next_probe
+    }
+
+    /// It was asked.
+    pub(crate) fn probed(&mut self) {
+        self.next_probe = match self.suspicion {
+            Some((interval, end)) if !end.has_passed() => {
+                self.suspicion = Some(((interval * 2).min(PROBE.1), end));
+                Deadline::after(interval)
+            }
+            _ if self.backstop => Deadline::after(SLICE),
+            _ => Deadline::NEVER,
+        };
+    }
+
+    /// Nobody is suspected any more: whoever was is known to be dead, or alive.
+    pub(crate) fn calm(&mut self) {
+        if self.suspicion.take().is_some() {
+            self.probed();
+        }
+    }
+
+    /// Sleeps while the word holds the value beside it, nobody who is watched dies, and the deadline has not
+    /// passed. `true`: somebody may have died. May return early.
+    pub(crate) fn sleep(&mut self, word: (&ReadWord<u32>, u32), until: Deadline) -> Result<bool> {
+        if self.suspects() {
+            return Ok(true);
+        }
+        let alive = self.watched.iter().map(|watched| (&watched.word, life::look(&watched.word)));
+        let alive: Vec<_> = alive.filter(|(_, value)| life::state(*value) == LifeState::Alive).collect();
+        wait_any(word, &alive, until)?;
+        Ok(self.suspects())
+    }
+
+    /// Whether a word was marked since it was looked at last.
+    fn suspects(&mut self) -> bool {
+        let mut marked = false;
+        for watched in &mut self.watched {
+            let value = life::look(&watched.word);
+            match life::state(value) {
+                LifeState::Marked if watched.answered != value => {
+                    watched.answered = value;
+                    marked = true;
+                }
+                LifeState::Marked => {}
+                _ => watched.answered = 0,
+            }
+        }
+        if marked {
+            self.suspicion = Some((PROBE.0, Deadline::after(SUSPICION)));
+            self.next_probe = Deadline::now();
+        }
+        marked
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use shm_core::Region;
+    use shm_core::sync::Ordering;
+
+    const ALIVE: u32 = 0x8000_0001;
+    const MARKED: u32 = 0xC000_0000;
+
+    #[test]
+    fn a_mark_ends_the_sleep_once_and_asks_for_the_kernel() {
+        let region = Region::on_heap(128).unwrap();
+        let life = region.word::<u32>(64).unwrap();
+        life.store(ALIVE, Ordering::Relaxed); // one thread
+        let (word, mut vigil) = (region.read_word(0).unwrap(), Vigil::new(false));
+        vigil.watch([life.reader()]);
+        let soon = || Deadline::after(Duration::from_millis(1));
+        assert!(!vigil.sleep((&word, 0), soon()).unwrap());
+        assert!(!vigil.next_probe().has_passed());
+        life.store(MARKED, Ordering::Relaxed); // one thread
+        assert!(vigil.sleep((&word, 0), Deadline::NEVER).unwrap()); // for ever otherwise
+        assert!(vigil.next_probe().has_passed());
+        // The same mark does not end every sleep from now on.
+        assert!(!vigil.sleep((&word, 0), soon()).unwrap());
+        vigil.probed();
+        assert_ne!(vigil.next_probe(), Deadline::NEVER);
+        vigil.calm();
+        assert_eq!(vigil.next_probe(), Deadline::NEVER);
+    }
+}
