@@ -23,6 +23,10 @@ pub fn fork(how: Fork, work: impl FnOnce()) -> Pid {
         Fork::Bare => unsafe { libc::syscall(libc::SYS_clone, libc::SIGCHLD, 0, 0, 0, 0) },
     };
     if child == 0 {
+        // It may outlive its parent, but not for ever should it hang.
+        let seconds = 2 * crate::FUSE.as_secs();
+        // SAFETY: it takes no pointers.
+        unsafe { libc::alarm(seconds.try_into().unwrap()) };
         let panicked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(work)).is_err();
         // SAFETY: the copied process is not to go on.
         unsafe { libc::_exit(i32::from(panicked)) };
