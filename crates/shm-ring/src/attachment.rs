@@ -232,7 +232,11 @@ impl Place for Attachment {
     }
 
     fn sleep(&mut self, armed: Armed, until: Deadline) -> Result<()> {
-        self.waiter.sleep(armed, until, &mut self.vigil)
+        self.waiter.sleep(armed, until, &mut self.vigil)?;
+        if !self.tell_ends {
+            self.vigil.calm(); // it looks for space once more, and who died does not matter
+        }
+        Ok(())
     }
 
     fn disarm(&mut self) {
