@@ -9,7 +9,7 @@ use common::Scratch;
 use shm_ring::layout::spsc::{
     CONSUMER_REGION_OFFSET, CONSUMER_SEAT_OFFSET, CURSOR_OFFSET, DATA_OFFSET, LEDGER_COUNT_OFFSET,
     LEDGER_ENTRY_BYTES, NOTICE_OFFSET, PRODUCER_REGION_OFFSET, PRODUCER_SEAT_OFFSET, PRODUCER_WAIT_OFFSET,
-    TENURE_OFFSET, TOLD_OFFSET,
+    TAIL_OFFSET, TENURE_OFFSET, TOLD_OFFSET,
 };
 use shm_ring::layout::{NOTICE_POISONED, TENURE_JOINED, TENURE_STATE_BITS};
 use shm_ring::{Consumer, Error, Producer, TypedConsumer, TypedProducer, inspect};
@@ -93,6 +93,20 @@ fn an_end_that_is_still_to_come_was_not_told() {
     let _producer = Producer::create(&name.0).unwrap();
     name.scribble(CONSUMER_REGION_OFFSET + CONSUMER_SEAT_OFFSET + TOLD_OFFSET, &[0xFF; 8]);
     assert!(matches!(Consumer::open(&name.0), Err(Error::Corrupt(_))));
+}
+
+#[test]
+fn a_cursor_far_from_the_tail_is_refused() {
+    let (tail, cursor) = (PRODUCER_REGION_OFFSET + TAIL_OFFSET, CONSUMER_REGION_OFFSET + CURSOR_OFFSET);
+    for (offset, position) in [(cursor, 1_u64 << 40), (cursor, 4096 + 32), (tail, 1 << 40), (tail, 4096 + 8)]
+    {
+        let name = Scratch::new("far");
+        let mut producer = Producer::builder(&name.0).capacity(4096).create().unwrap();
+        producer.send(b"abc").unwrap();
+        producer.close();
+        name.scribble(offset, &position.to_le_bytes());
+        assert!(matches!(Consumer::open(&name.0), Err(Error::Corrupt(_))), "{offset} {position}");
+    }
 }
 
 #[test]

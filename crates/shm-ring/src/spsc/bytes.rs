@@ -249,16 +249,22 @@ impl Reader {
         if stored > at {
             return Err(Error::Corrupt("the consumer's head is ahead of its cursor"));
         }
+        // The tail lags behind what was published by less than the ring, and is never further ahead of the cursor.
+        let capacity = parts.data.bytes() as u64;
+        let tail = ledger::read(&parts.producer, TAIL_OFFSET)?.position;
+        if at > tail + capacity || tail > at + capacity {
+            return Err(Error::Corrupt("the consumer's cursor is not among what was published"));
+        }
         head.store(at, Ordering::Release); // R4 pairs with A3 A4
         Ok(Self {
             words: parts.data.words()?,
             data: parts.data.clone(),
             head,
             cursor,
-            capacity: parts.data.bytes() as u64,
+            capacity,
             looked: at,
             released: at,
-            came_at: ledger::read(&parts.producer, TAIL_OFFSET)?.position,
+            came_at: tail,
         })
     }
 
