@@ -2,7 +2,10 @@
 
 use crate::object::{NAME, Scratch};
 use shm_core::Deadline;
-use shm_ring::{Consumer, Error, Owner, Producer, Result, TypedConsumer, TypedProducer};
+use shm_ring::{
+    Consumer, Error, Owner, Producer, Receiver, Result, Role, Sender, TypedConsumer, TypedProducer,
+    TypedReceiver, TypedSender,
+};
 use std::time::Duration;
 
 /// Bytes that are sent; longer messages are cut.
@@ -12,6 +15,8 @@ const PAYLOAD: [u8; 256] = [0xA5; 256];
 pub trait Attach: Sized {
     /// For people.
     const WHO: &'static str;
+    /// What it attaches as.
+    const ROLE: Role;
     /// Attaches without waiting.
     fn attach(scratch: &Scratch) -> Result<Self>;
     /// Leaves by `close`.
@@ -47,9 +52,10 @@ pub trait Receives: Attach {
 }
 
 macro_rules! attach {
-    ($handle:ty, $who:literal, $wait:expr) => {
+    ($handle:ty, $role:ident, $who:literal, $wait:expr) => {
         impl Attach for $handle {
             const WHO: &'static str = $who;
+            const ROLE: Role = Role::$role;
 
             fn attach(scratch: &Scratch) -> Result<Self> {
                 let builder = Self::builder(NAME).directory(scratch.directory()).owner(Owner::Anybody);
@@ -76,12 +82,19 @@ macro_rules! attach {
     };
 }
 
-attach!(Producer, "a producer", |p| p.send_timeout(b"waited", Duration::ZERO));
-attach!(Consumer, "a consumer", |c| c.recv_timeout(Duration::ZERO).map(drop));
-attach!(TypedProducer<u64>, "a typed producer", |p| p.send_timeout(&9, Duration::ZERO));
-attach!(TypedConsumer<u64>, "a typed consumer", |c| c.recv_timeout(Duration::ZERO).map(drop));
-attach!(TypedProducer<char>, "a producer of characters", |p| p.send_timeout(&'w', Duration::ZERO));
-attach!(TypedConsumer<char>, "a consumer of characters", |c| c.recv_timeout(Duration::ZERO).map(drop));
+attach!(Producer, Producer, "a producer", |p| p.send_timeout(b"waited", Duration::ZERO));
+attach!(Consumer, Consumer, "a consumer", |c| c.recv_timeout(Duration::ZERO).map(drop));
+attach!(TypedProducer<u64>, Producer, "a typed producer", |p| p.send_timeout(&9, Duration::ZERO));
+attach!(TypedConsumer<u64>, Consumer, "a typed consumer", |c| c.recv_timeout(Duration::ZERO).map(drop));
+attach!(TypedProducer<char>, Producer, "a producer of characters", |p| p.send_timeout(&'w', Duration::ZERO));
+attach!(TypedConsumer<char>, Consumer, "a consumer of characters", |c| c
+    .recv_timeout(Duration::ZERO)
+    .map(drop));
+
+attach!(Sender, Sender, "a sender", |s| s.send_timeout(b"waited", Duration::ZERO));
+attach!(Receiver, Receiver, "a receiver", |r| r.recv_timeout(Duration::ZERO).map(drop));
+attach!(TypedSender<u64>, Sender, "a sender of values", |s| s.send_timeout(&9, Duration::ZERO));
+attach!(TypedReceiver<u64>, Receiver, "a receiver of values", |r| r.recv_timeout(Duration::ZERO).map(drop));
 
 impl Sends for Producer {
     fn send(&mut self, length: u8) -> Result<()> {
@@ -202,3 +215,98 @@ macro_rules! typed {
 
 typed!(u64, 7_u64);
 typed!(char, 'z');
+
+impl Sends for Sender {
+    fn send(&mut self, length: u8) -> Result<()> {
+        self.try_send_tagged(u16::from(length), &PAYLOAD[..usize::from(length)])
+    }
+
+    fn reserve(&mut self, length: u8, commit: Option<u8>) -> Result<()> {
+        let mut space = Self::reserve(self, usize::from(length))?;
+        let half = usize::from(length / 2);
+        space.write_at(half, &PAYLOAD[half..usize::from(length)])?;
+        assert!(space.write_at(half, &PAYLOAD).is_err(), "wrote beyond a reservation");
+        match commit {
+            Some(commit) => space.try_commit(usize::from(commit)).map_err(|(_, error)| error),
+            None => Ok(()),
+        }
+    }
+
+    fn batch(&mut self, count: u8) -> Result<()> {
+        for length in 0..count % 8 {
+            match self.try_send(&PAYLOAD[..usize::from(length)]) {
+                Err(Error::Full) => break,
+                other => other?,
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Receives for Receiver {
+    fn receive(&mut self) -> Result<bool> {
+        let max = self.max_message();
+        let message = self.try_recv()?;
+        assert!(message.len() <= max, "a message longer than the ring's limit");
+        assert_eq!(message.to_vec().len(), message.len(), "a copy of another length");
+        Ok(true)
+    }
+
+    fn receive_into(&mut self, bytes: u8) -> Result<bool> {
+        let (length, _) = self.try_recv_into(&mut vec![0; usize::from(bytes)])?;
+        assert!(length <= usize::from(bytes), "received more than the buffer holds");
+        Ok(true)
+    }
+
+    fn receive_batch(&mut self, count: u8) -> Result<bool> {
+        let each = |view: shm_ring::View<'_>| {
+            assert_eq!(view.to_vec().len(), view.len(), "a copy of another length")
+        };
+        Ok(self.recv_batch_until(usize::from(count), Deadline::now(), each)? > 0)
+    }
+
+    /// There is no looking without receiving.
+    fn peek(&mut self, _: bool) -> Result<bool> {
+        self.receive()
+    }
+
+    fn peek_batch(&mut self, count: u8, _: u8) -> Result<bool> {
+        self.receive_batch(count)
+    }
+}
+
+impl Sends for TypedSender<u64> {
+    fn send(&mut self, length: u8) -> Result<()> {
+        self.try_send(&u64::from(length))
+    }
+
+    fn reserve(&mut self, length: u8, _: Option<u8>) -> Result<()> {
+        Sends::send(self, length)
+    }
+
+    fn batch(&mut self, count: u8) -> Result<()> {
+        (0..count % 8).try_for_each(|value| Sends::send(self, value))
+    }
+}
+
+impl Receives for TypedReceiver<u64> {
+    fn receive(&mut self) -> Result<bool> {
+        self.try_recv().map(|_| true)
+    }
+
+    fn receive_into(&mut self, bytes: u8) -> Result<bool> {
+        self.receive_batch(bytes)
+    }
+
+    fn receive_batch(&mut self, count: u8) -> Result<bool> {
+        Ok(self.recv_slice_until(&mut vec![0; usize::from(count)], Deadline::now())? > 0)
+    }
+
+    fn peek(&mut self, _: bool) -> Result<bool> {
+        self.receive()
+    }
+
+    fn peek_batch(&mut self, count: u8, _: u8) -> Result<bool> {
+        self.receive_batch(count)
+    }
+}

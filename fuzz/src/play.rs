@@ -3,8 +3,8 @@
 //! The rules, whatever the bytes are:
 //!
 //! * no panic, no wait that was not asked for, no access outside of the mapping (the sanitizer tells);
-//! * a producer writes in its own region and the data, a consumer in its own region, and who looks
-//!   writes nowhere;
+//! * a producer writes in its own region and the data, a consumer in its own region, senders, receivers and
+//!   repairers everywhere but in the header, and who looks writes nowhere;
 //! * a handle that has called a ring corrupt sends and receives nothing any more;
 //! * what does not begin as an object of this project is never removed.
 
@@ -13,10 +13,14 @@ use crate::handles::{Attach, Receives, Sends};
 use crate::object::{NAME, Scratch, Shadow};
 use shm_core::header::{GEOMETRY_OFFSET, MAGIC};
 use shm_ring::layout::GEOMETRY_DATA_BYTES;
+use shm_ring::layout::mpmc::COMMON_OFFSET;
 use shm_ring::layout::spsc::{
     CONSUMER_REGION_BYTES, CONSUMER_REGION_OFFSET, DATA_OFFSET, PRODUCER_REGION_BYTES, PRODUCER_REGION_OFFSET,
 };
-use shm_ring::{Consumer, Error, Producer, Removal, Result, Role, TypedConsumer, TypedProducer};
+use shm_ring::{
+    Consumer, Error, Producer, Receiver, Removal, Result, Role, Sender, TypedConsumer, TypedProducer,
+    TypedReceiver, TypedSender,
+};
 
 thread_local! {
     static SCRATCH: Scratch = Scratch::new();
@@ -32,6 +36,10 @@ pub fn everything(case: &Case) {
         play::<TypedProducer<u64>, TypedConsumer<u64>>(scratch, case, &[Role::Producer]);
         play::<TypedProducer<u64>, TypedConsumer<u64>>(scratch, case, &[Role::Consumer, Role::Producer]);
         play::<TypedProducer<char>, TypedConsumer<char>>(scratch, case, &[Role::Consumer]);
+        play::<Sender, Receiver>(scratch, case, &[Role::Sender, Role::Receiver]);
+        play::<Sender, Receiver>(scratch, case, &[Role::Receiver]);
+        play::<TypedSender<u64>, TypedReceiver<u64>>(scratch, case, &[Role::Sender, Role::Receiver]);
+        repair(scratch, case);
         remove(scratch, case, Removal::IfUnused);
         remove(scratch, case, Removal::Always);
     });
@@ -42,6 +50,17 @@ fn look(scratch: &Scratch, case: &Case) {
     // An error is as good as an answer; `check` judges.
     let _ = shm_ring::inspect_in(&scratch.directory(), NAME).map(|status| format!("{status:?}"));
     shadow.check("looking");
+}
+
+fn repair(scratch: &Scratch, case: &Case) {
+    let mut shadow = scratch.put(&case.object, case.hole_bytes);
+    let _ = shm_ring::repair_in(&scratch.directory(), NAME, true);
+    shadow.check("looking for repairs");
+    shadow.allow(COMMON_OFFSET, usize::MAX);
+    for _ in 0..2 {
+        let _ = shm_ring::repair_in(&scratch.directory(), NAME, false);
+    }
+    shadow.check("repairing");
 }
 
 fn remove(scratch: &Scratch, case: &Case, removal: Removal) {
@@ -56,8 +75,8 @@ fn play<P: Sends, C: Receives>(scratch: &Scratch, case: &Case, roles: &[Role]) {
     let mut stage = Stage { scratch, producer: None, consumer: None };
     for role in roles {
         match role {
-            Role::Producer => stage.producer = Side::<P>::attach(scratch, &mut shadow, *role),
-            Role::Consumer => stage.consumer = Side::<C>::attach(scratch, &mut shadow, *role),
+            role if role.sends() => stage.producer = Side::<P>::attach(scratch, &mut shadow, *role),
+            role => stage.consumer = Side::<C>::attach(scratch, &mut shadow, *role),
         }
     }
     if stage.producer.is_some() || stage.consumer.is_some() {
@@ -66,10 +85,10 @@ fn play<P: Sends, C: Receives>(scratch: &Scratch, case: &Case, roles: &[Role]) {
         }
     }
     drop(stage);
-    shadow.check(if roles.len() > 1 { "a pair" } else { WHO[usize::from(roles == [Role::Consumer])] });
+    shadow.check(if roles.len() > 1 { "a pair" } else { WHO[usize::from(!roles[0].sends())] });
 }
 
-const WHO: [&str; 2] = ["a producer", "a consumer"];
+const WHO: [&str; 2] = ["one that sends", "one that receives"];
 
 struct Stage<'a, P, C> {
     scratch: &'a Scratch,
@@ -110,11 +129,11 @@ impl<P: Sends, C: Receives> Stage<'_, P, C> {
     fn reopen(&mut self, close: bool, shadow: &mut Shadow) {
         if let Some(producer) = self.producer.take() {
             producer.leave(close);
-            self.producer = Side::attach(self.scratch, shadow, Role::Producer);
+            self.producer = Side::attach(self.scratch, shadow, P::ROLE);
         }
         if let Some(consumer) = self.consumer.take() {
             consumer.leave(close);
-            self.consumer = Side::attach(self.scratch, shadow, Role::Consumer);
+            self.consumer = Side::attach(self.scratch, shadow, C::ROLE);
         }
     }
 }
@@ -136,6 +155,8 @@ impl<H: Attach> Side<H> {
             Role::Consumer => {
                 shadow.allow(CONSUMER_REGION_OFFSET, CONSUMER_REGION_OFFSET + CONSUMER_REGION_BYTES);
             }
+            // There everybody writes everywhere, but never in the header.
+            Role::Sender | Role::Receiver => shadow.allow(COMMON_OFFSET, usize::MAX),
         }
         let handle = H::attach(scratch).ok()?;
         if role == Role::Producer {

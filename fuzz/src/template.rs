@@ -1,13 +1,20 @@
 //! Rings made by the real code, in states worth starting from.
 
 use crate::object::{NAME, Scratch};
-use shm_core::header::{CREATED_OFFSET, INSTANCE_OFFSET};
+use shm_core::header::{CREATED_OFFSET, INSTANCE_OFFSET, KIND_OFFSET};
+use shm_ring::layout::mpmc;
 use shm_ring::layout::spsc::{
-    CONSUMER_REGION_OFFSET, CONSUMER_SEAT_OFFSET, PID_OFFSET, PRODUCER_REGION_OFFSET, PRODUCER_SEAT_OFFSET,
+    CONSUMER_REGION_OFFSET, CONSUMER_SEAT_OFFSET, CONSUMER_WAIT_OFFSET, LIFE_OFFSET, PID_OFFSET,
+    PRODUCER_REGION_OFFSET, PRODUCER_SEAT_OFFSET, PRODUCER_WAIT_OFFSET,
 };
-use shm_ring::{Builder, Consumer, Producer, Result, TypedConsumer, TypedProducer};
+use shm_ring::{
+    Builder, Consumer, Producer, Receiver, Result, Sender, TypedConsumer, TypedProducer, TypedReceiver,
+    TypedSender,
+};
 use std::sync::LazyLock;
 
+/// For how many the MPMC templates are made.
+const MANY_PARTICIPANTS: u64 = 3;
 /// Length of the template that is all zeros: that of the smallest ring.
 const ZEROS_BYTES: usize = 8192;
 
@@ -33,6 +40,9 @@ fn make() -> Result<Vec<Vec<u8>>> {
         image(values)?,
         image(border)?,
         image(characters)?,
+        image(many)?,
+        image(many_held)?,
+        image(many_values)?,
     ])
 }
 
@@ -45,6 +55,18 @@ fn image<H>(leave: impl FnOnce(&Scratch) -> Result<H>) -> Result<Vec<u8>> {
     // The same bytes at every start.
     bytes[INSTANCE_OFFSET..INSTANCE_OFFSET + 16].fill(7);
     bytes[CREATED_OFFSET..CREATED_OFFSET + 8].fill(0);
+    let kind = bytes[KIND_OFFSET];
+    if kind >= 3 {
+        for seat in (mpmc::SEATS_OFFSET..).step_by(mpmc::SEAT_BYTES).take(MANY_PARTICIPANTS as usize) {
+            bytes[seat + mpmc::PID_OFFSET..seat + mpmc::PID_OFFSET + 4].fill(1);
+            bytes[seat + mpmc::LIFE_OFFSET..seat + mpmc::LIFE_OFFSET + 4].fill(0);
+        }
+        return Ok(bytes);
+    }
+    for wait in [PRODUCER_REGION_OFFSET + PRODUCER_WAIT_OFFSET, CONSUMER_REGION_OFFSET + CONSUMER_WAIT_OFFSET]
+    {
+        bytes[wait + LIFE_OFFSET..wait + LIFE_OFFSET + 4].fill(0);
+    }
     for seat in [PRODUCER_REGION_OFFSET + PRODUCER_SEAT_OFFSET, CONSUMER_REGION_OFFSET + CONSUMER_SEAT_OFFSET]
     {
         bytes[seat + PID_OFFSET..seat + PID_OFFSET + 4].fill(1);
@@ -124,4 +146,36 @@ fn characters(scratch: &Scratch) -> Result<()> {
     let mut producer = builder(TypedProducer::<char>::builder, scratch).capacity(4).create()?;
     producer.send(&'a')?;
     producer.send(&'\u{10FFFF}')
+}
+
+fn many(scratch: &Scratch) -> Result<Sender> {
+    let new = builder(Sender::builder, scratch).capacity(4).max_message(64).participants(MANY_PARTICIPANTS);
+    let mut sender = new.create()?;
+    for message in [&b"one"[..], b"", b"three"] {
+        sender.send(message)?;
+    }
+    let mut receiver = builder(Receiver::builder, scratch).open()?;
+    receiver.recv()?;
+    receiver.close();
+    Ok(sender)
+}
+
+/// A receiver that died with a message in hand that is to come again, and a sender in the middle of an exchange.
+fn many_held(scratch: &Scratch) -> Result<Sender> {
+    let new = builder(Sender::builder, scratch).capacity(2).participants(MANY_PARTICIPANTS).redelivery(true);
+    let mut sender = new.max_message(64).create()?;
+    sender.send(b"held")?;
+    let mut receiver = builder(Receiver::builder, scratch).open()?;
+    std::mem::forget(receiver.recv()?);
+    sender.send(b"next")?;
+    std::mem::forget(receiver);
+    Ok(sender)
+}
+
+fn many_values(scratch: &Scratch) -> Result<TypedReceiver<u64>> {
+    let new = builder(TypedSender::<u64>::builder, scratch).capacity(2).participants(MANY_PARTICIPANTS);
+    let mut sender = new.create()?;
+    sender.send(&1)?;
+    sender.close();
+    builder(TypedReceiver::<u64>::builder, scratch).open()
 }
