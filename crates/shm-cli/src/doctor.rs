@@ -1,171 +1,172 @@
-//! `shmring doctor`: what this machine offers, and what follows for whoever uses rings on it.
+//! `shmring doctor`: cleans up behind the dead, and tells what this machine offers.
+
+mod system;
 
 use crate::context::Context;
-use crate::failure::Failure;
+use crate::failure::{Failure, note};
 use crate::output::{print, print_json};
+use crate::report::is_spoilt_ring;
 use crate::table;
-use crate::units::show_size;
-use rustix::process::{Resource, getrlimit};
 use serde::Serialize;
-use shm_core::system;
-use shm_ring::Directory;
+use shm_core::Name;
+use shm_ring::{Error, Removal, Repair, inspect_in, remove_in, repair_in};
 
-/// The least free room that suggests no trouble: some rings of default size.
-const ROOM_BYTES_COMFORTABLE: u64 = 16 << 20;
-
-/// Shows what the kernel and the machine offer, and what follows
+/// Cleans up behind dead participants, or shows what the machine offers
+///
+/// Nobody needs it to go on: newcomers, and whoever waits for longer than a moment, do the same. Ends with 0 when
+/// everything is sound or was repaired.
 #[derive(clap::Args, Debug)]
+#[command(group(clap::ArgGroup::new("what").required(true).args(["name", "all", "system"])))]
 pub(crate) struct Arguments {
+    /// The ring
+    name: Option<Name>,
+    /// All rings in the directory
+    #[arg(long)]
+    all: bool,
     /// Look at kernel features, room for rings, and limits
-    #[arg(long, required = true)]
+    #[arg(long, conflicts_with_all = ["dry_run", "remove_unused"])]
     system: bool,
-    /// Print a JSON object
+    /// Only say what would be done
+    #[arg(long)]
+    dry_run: bool,
+    /// Remove rings at which nobody is, with whatever waits in them
+    #[arg(long)]
+    remove_unused: bool,
+    /// Print JSON: an array with an object for each ring, or an object for the machine
     #[arg(long)]
     json: bool,
 }
 
-/// One thing that was looked at.
+/// What became of a ring. The names of the fields are those of the JSON object.
 #[derive(Debug, Serialize)]
-struct Finding {
-    item: &'static str,
-    /// Whether it is there and, where it is a quantity, enough.
-    found: bool,
-    value: String,
-    /// What follows for the user.
-    consequence: String,
+struct Verdict {
+    name: String,
+    /// Whether nothing is left to do.
+    sound: bool,
+    /// Processes that died sitting there.
+    dead: Vec<u32>,
+    /// Places that were cleaned up, or would be.
+    repaired: u64,
+    /// Messages of dead receivers that wait to be handed out again.
+    to_redeliver: u64,
+    /// The ring was removed, or would be.
+    removed: bool,
+    /// What stands against it.
+    error: Option<String>,
 }
 
-impl Finding {
-    fn new(
-        item: &'static str,
-        found: bool,
-        value: impl Into<String>,
-        consequence: impl Into<String>,
-    ) -> Self {
-        Self { item, found, value: value.into(), consequence: consequence.into() }
-    }
-
-    fn feature(item: &'static str, found: bool, if_found: &str, if_not: &str) -> Self {
-        let value = if found { "found" } else { "not found" };
-        Self::new(item, found, value, if found { if_found } else { if_not })
-    }
-}
-
-/// All that was looked at.
-#[derive(Debug, Serialize)]
-struct Findings {
-    system: Vec<Finding>,
-}
-
-/// Looks at the machine.
+/// Repairs, or looks at the machine.
 pub(crate) fn run(arguments: &Arguments, context: &Context) -> Result<(), Failure> {
-    debug_assert!(arguments.system, "there is nothing else to look at so far");
-    let mut system = kernel(&context.directory);
-    system.push(room(&context.directory));
-    system.extend(limits());
-    if arguments.json {
-        return print_json(&Findings { system });
+    if arguments.system {
+        return system::look(arguments.json, context);
     }
-    let row = |finding: &Finding| {
-        let mark = if finding.found { "ok" } else { "!!" };
-        [mark.to_owned(), finding.item.to_owned(), finding.value.clone(), finding.consequence.clone()]
+    let names = match &arguments.name {
+        Some(name) => vec![name.clone()],
+        None => context.directory.names()?,
     };
-    print(&table::with_header(["", "ITEM", "FOUND", "WHAT FOLLOWS"], system.iter().map(row), 0..0))
-}
-
-fn kernel(directory: &Directory) -> Vec<Finding> {
-    let release = std::fs::read_to_string("/proc/sys/kernel/osrelease");
-    let release = release.map_or_else(|_| "unknown".to_owned(), |release| release.trim().to_owned());
-    let processors = std::thread::available_parallelism().map_or(1, usize::from);
-    vec![
-        Finding::new("kernel", true, release, "features count, not versions: see below"),
-        Finding::feature(
-            "futex_waitv",
-            system::has_futex_waitv(),
-            "one sleeper can watch several words at once; rings do not need it yet",
-            "needs Linux 5.16, or a container that lets it through; rings do not need it yet",
-        ),
-        Finding::feature(
-            "membarrier",
-            system::has_membarrier(),
-            "senders pay no fence for receivers that may sleep",
-            "needs Linux 4.16, or a container that lets it through; rings work, but each message costs a \
-             fence, and sleepers look again every millisecond",
-        ),
-        Finding::feature(
-            "O_TMPFILE",
-            system::has_unnamed_files(directory),
-            "a creator that is killed leaves nothing behind",
-            "rings are born by a temporary name; what a killed creator leaves (.shmring-birth-*) is swept by \
-             the next one. Is the directory there and writable?",
-        ),
-        Finding::new(
-            "processors",
-            processors > 1,
-            processors.to_string(),
-            if processors > 1 {
-                "both ends of a ring can run at once; waiting spins for a moment before it sleeps"
-            } else {
-                "both ends of a ring share the only one; waiting sleeps at once"
-            },
-        ),
-        Finding::new(
-            "page size",
-            true,
-            show_size(system::page_bytes() as u64),
-            "rings are mapped in whole pages",
-        ),
-    ]
-}
-
-fn room(directory: &Directory) -> Finding {
-    let path = directory.path().display();
-    match system::room(directory) {
-        Err(error) => {
-            Finding::new("room for rings", false, "unknown", format!("no ring can be made: {error}"))
-        }
-        Ok(room) if room.total_bytes == 0 => {
-            Finding::new("room for rings", true, format!("{path}: no limit"), "memory is the only limit")
-        }
-        Ok(room) => {
-            let value =
-                format!("{path}: {} of {} free", show_size(room.free_bytes), show_size(room.total_bytes));
-            let enough = room.free_bytes >= ROOM_BYTES_COMFORTABLE && room.free_objects > 0;
-            let consequence = if enough {
-                "creating more than that says out of space; nothing fails later".to_owned()
-            } else {
-                format!(
-                    "only small rings fit; remove some, or enlarge it: mount -o remount,size=1G {path} (in a \
-                     container: --shm-size=1g)"
-                )
-            };
-            Finding::new("room for rings", enough, value, consequence)
-        }
+    let verdicts: Vec<Verdict> = names
+        .iter()
+        .filter_map(|name| examine(name.as_str(), arguments, context).transpose())
+        .collect::<Result<_, _>>()?;
+    if arguments.json {
+        print_json(&verdicts)?;
+    } else if verdicts.is_empty() {
+        note(&format!("no rings in {}", context.directory.path().display()));
+    } else {
+        let rows = verdicts.iter().map(|verdict| [verdict.name.clone(), verdict.words(arguments.dry_run)]);
+        print(&table::with_header(["NAME", "FOUND"], rows, 0..0))?;
+    }
+    match verdicts.iter().filter(|verdict| !verdict.sound).count() {
+        0 => Ok(()),
+        1 => Err(Failure::error("one ring is not sound; see above")),
+        count => Err(Failure::error(format!("{count} rings are not sound; see above"))),
     }
 }
 
-fn limits() -> Vec<Finding> {
-    let limit = |resource| getrlimit(resource).current;
-    let size = |limit: Option<u64>| limit.map_or_else(|| "no limit".to_owned(), show_size);
-    let (locked, files, space) = (limit(Resource::Memlock), limit(Resource::Nofile), limit(Resource::As));
-    vec![
-        Finding::new(
-            "RLIMIT_MEMLOCK",
-            true,
-            size(locked),
-            "only for programs that lock their rings in memory: as much may be locked (ulimit -l)",
-        ),
-        Finding::new(
-            "RLIMIT_NOFILE",
-            files.is_none_or(|files| files >= 256),
-            files.map_or_else(|| "no limit".to_owned(), |files| files.to_string()),
-            "each handle of a ring keeps one file open (ulimit -n)",
-        ),
-        Finding::new(
-            "RLIMIT_AS",
-            space.is_none(),
-            size(space),
-            "each handle takes as much address space as its ring is large (ulimit -v)",
-        ),
-    ]
+/// `None` for what is no ring, when all are looked at.
+fn examine(name: &str, arguments: &Arguments, context: &Context) -> Result<Option<Verdict>, Failure> {
+    let directory = &context.directory;
+    let verdict = match repair_in(directory, name, arguments.dry_run) {
+        Ok(repair) => Verdict::of(name, &repair, arguments.dry_run),
+        Err(error) if arguments.all && !is_spoilt_ring(&error) && !is_refused(&error) => return Ok(None),
+        Err(error) if arguments.all => Verdict::failed(name, &error),
+        Err(error) => return Err(error.into()),
+    };
+    if arguments.remove_unused && verdict.error.is_none() {
+        return Ok(Some(remove(verdict, arguments, context)?));
+    }
+    Ok(Some(verdict))
+}
+
+fn remove(mut verdict: Verdict, arguments: &Arguments, context: &Context) -> Result<Verdict, Failure> {
+    let (directory, name) = (&context.directory, verdict.name.as_str());
+    if arguments.dry_run {
+        let status = inspect_in(directory, name)?;
+        verdict.removed = !status.participants.iter().any(|who| who.alive);
+        return Ok(verdict);
+    }
+    match remove_in(directory, name, Removal::IfUnused) {
+        Ok(()) => verdict.removed = true,
+        Err(Error::InUse(_)) => {}
+        Err(error) => {
+            verdict.sound = false;
+            verdict.error = Some(error.to_string());
+        }
+    }
+    Ok(verdict)
+}
+
+/// Whether a ring may be there, and this user may not work on it.
+fn is_refused(error: &Error) -> bool {
+    let Error::Memory(error) = error else { return false };
+    matches!(**error, shm_core::Error::Forbidden { .. } | shm_core::Error::Busy { .. })
+}
+
+impl Verdict {
+    fn of(name: &str, repair: &Repair, dry_run: bool) -> Self {
+        Self {
+            name: name.to_owned(),
+            sound: repair.busy == 0 && (!dry_run || repair.repaired == 0),
+            dead: repair.dead.iter().map(|who| who.pid).collect(),
+            repaired: repair.repaired,
+            to_redeliver: repair.to_redeliver,
+            removed: false,
+            error: (repair.busy > 0)
+                .then(|| "others are in the middle of their operations; try again".to_owned()),
+        }
+    }
+
+    fn failed(name: &str, error: &Error) -> Self {
+        let error = Some(error.to_string());
+        Self {
+            name: name.to_owned(),
+            sound: false,
+            dead: vec![],
+            repaired: 0,
+            to_redeliver: 0,
+            removed: false,
+            error,
+        }
+    }
+
+    /// For people.
+    fn words(&self, dry_run: bool) -> String {
+        let mut words = Vec::new();
+        if !self.dead.is_empty() {
+            let pids: Vec<String> = self.dead.iter().map(u32::to_string).collect();
+            words.push(format!("died there: {}", pids.join(", ")));
+        }
+        if self.repaired > 0 {
+            let done = if dry_run { "to be cleaned up" } else { "cleaned up" };
+            words.push(format!("{} places {done}", self.repaired));
+        }
+        if self.to_redeliver > 0 {
+            words.push(format!("{} messages wait to be handed out again", self.to_redeliver));
+        }
+        if self.removed {
+            words.push(if dry_run { "unused, to be removed" } else { "unused, removed" }.to_owned());
+        }
+        words.extend(self.error.clone());
+        if words.is_empty() { "sound".to_owned() } else { words.join("; ") }
+    }
 }

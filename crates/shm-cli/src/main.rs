@@ -11,8 +11,10 @@ mod recv;
 mod report;
 mod rm;
 mod send;
+mod shape;
 mod show;
 mod signals;
+mod sink;
 mod table;
 mod units;
 mod usage;
@@ -46,6 +48,7 @@ Environment:
 Try:
   shmring recv --wait ticks &
   seq 5 | shmring send --create ticks
+  wait
   shmring rm ticks";
 
 #[derive(Debug, Subcommand)]

@@ -80,6 +80,15 @@ impl Output {
         (written, signals.check())
     }
 
+    /// Waits until something can be written, or there is a reason to stop.
+    pub(crate) fn await_turn(&self, signals: &Signals) -> Result<(), Failure> {
+        if self.waits && !self.has_room(Some(&Timespec::default())) {
+            self.await_room(signals);
+        }
+        signals.check()?;
+        self.check_open()
+    }
+
     /// Waits until something can be written; `false` if a signal came first.
     fn await_room(&self, signals: &Signals) -> bool {
         loop {

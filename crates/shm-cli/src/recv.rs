@@ -6,7 +6,7 @@ use crate::output::{Messages, Output};
 use crate::signals::Signals;
 use crate::units;
 use shm_core::Name;
-use shm_ring::{Consumer, Deadline, End, Error, Peeks, View};
+use shm_ring::{Consumer, Deadline, End, Error, Kind, Peeks, Receiver, View};
 use std::time::Duration;
 
 /// Messages that are there already are written together, up to so many bytes of them. Few: killed between writing
@@ -19,10 +19,13 @@ const APPEARANCE: Duration = Duration::from_millis(20);
 
 /// Receives from a ring to standard output, a line per message
 ///
-/// Ends with 0 when everything is received and the sender closed the stream, and with 4 if it died or left
-/// without closing. On an empty ring whose end has been told it waits for the next sender. What could not be
-/// written (a closed pipe) is not taken: the next receiver gets it. One that is killed (SIGKILL) may have written up
-/// to 16 KiB, or one longer message, that comes again.
+/// Ends with 0 when everything is received and the sender closed the stream (of an mpmc ring: all senders did), and
+/// with 4 if it died or left without closing. On an empty ring whose end has been told it waits for the next sender.
+///
+/// From an spsc ring, what could not be written (a closed pipe) is not taken: the next receiver gets it. One that is
+/// killed (SIGKILL) may have written what comes again: less than 16 KiB and one message more. From an mpmc ring it
+/// takes one message at a time, when there is room to write: killed, or its output closed at that moment, it takes
+/// that one message with it, unless the ring was made with --redelivery.
 #[derive(clap::Args, Debug)]
 pub(crate) struct Arguments {
     /// The ring
@@ -50,15 +53,34 @@ pub(crate) struct Arguments {
 /// Receives until the stream ends, or as long as asked.
 pub(crate) fn run(arguments: &Arguments, context: &Context) -> Result<(), Failure> {
     let signals = Signals::watch()?;
-    let mut consumer = attach(arguments, context, &signals)?;
-    receive_all(&mut consumer, arguments, &signals)?;
-    consumer.close();
+    match attach(arguments, context, &signals)? {
+        Source::One(mut consumer) => {
+            receive_all(&mut consumer, arguments, &signals)?;
+            consumer.close();
+        }
+        Source::Many(mut receiver) => {
+            receive_each(&mut receiver, arguments, &signals)?;
+            receiver.close();
+        }
+    }
     Ok(())
 }
 
-fn attach(arguments: &Arguments, context: &Context, signals: &Signals) -> Result<Consumer, Failure> {
+/// A ring, from its receiving side.
+enum Source {
+    One(Box<Consumer>),
+    Many(Box<Receiver>),
+}
+
+fn attach(arguments: &Arguments, context: &Context, signals: &Signals) -> Result<Source, Failure> {
     let deadline = arguments.timeout.map_or(Deadline::NEVER, Deadline::after);
-    let open = || Consumer::builder(arguments.name.as_str()).directory(context.directory.clone()).open();
+    let (name, directory) = (arguments.name.as_str(), &context.directory);
+    let open = || match Consumer::builder(name).directory(directory.clone()).open() {
+        Err(Error::WrongKind { found: Kind::MpmcBytes, .. }) => {
+            Receiver::builder(name).directory(directory.clone()).open().map(Box::new).map(Source::Many)
+        }
+        opened => opened.map(Box::new).map(Source::One),
+    };
     loop {
         match open() {
             Err(error) if arguments.wait && error.is_not_found() => {
@@ -95,7 +117,40 @@ fn receive_all(consumer: &mut Consumer, arguments: &Arguments, signals: &Signals
     Ok(())
 }
 
-/// How messages are looked at. Nothing of this takes any.
+/// Receives from a ring that others receive from as well: one message at a time, when there is room to write it.
+fn receive_each(receiver: &mut Receiver, arguments: &Arguments, signals: &Signals) -> Result<(), Failure> {
+    let look = Look { arguments, signals, output: Output::new() };
+    let patience = || arguments.timeout.map_or(Deadline::NEVER, Deadline::after);
+    let (mut left, mut deadline) = (arguments.count.unwrap_or(u64::MAX), patience());
+    while left > 0 {
+        look.output.await_turn(signals)?;
+        match receiver.recv_until(deadline.min(Deadline::after(SLICE))) {
+            Ok(delivery) => {
+                let mut messages = Messages::default();
+                look.add(&mut messages, &delivery.view());
+                // Let go of when it is written.
+                let (written, result) = look.output.write(&messages, signals);
+                left -= written as u64;
+                result?;
+                deadline = patience();
+            }
+            Err(Error::TimedOut) if deadline.has_passed() => return Err(no_message()),
+            Err(Error::TimedOut) => {
+                signals.check()?;
+                look.output.check_open()?;
+            }
+            Err(Error::Disconnected(_)) if arguments.follow => {}
+            Err(error) => return ended(error).map(drop),
+        }
+    }
+    Ok(())
+}
+
+fn no_message() -> Failure {
+    Failure::new(Status::TimedOut, "timed out: no message came; is a sender running?")
+}
+
+/// How messages are looked at. Nothing of this takes any from an spsc ring.
 struct Look<'a> {
     arguments: &'a Arguments,
     signals: &'a Signals,
@@ -129,10 +184,7 @@ impl Look<'_> {
                     self.add(&mut messages, &view);
                     return Ok(Some(messages));
                 }
-                Err(Error::TimedOut) if deadline.has_passed() => {
-                    let message = "timed out: no message came; is a sender running?";
-                    return Err(Failure::new(Status::TimedOut, message));
-                }
+                Err(Error::TimedOut) if deadline.has_passed() => return Err(no_message()),
                 Err(Error::TimedOut) => {
                     self.signals.check()?;
                     self.output.check_open()?;

@@ -41,6 +41,14 @@ pub(crate) struct Report {
     owner: u32,
     /// Who sits at the ring, and who died there.
     participants: Vec<Sitting>,
+    /// How many may be there at once.
+    max_participants: u64,
+    /// Whether what a receiver had in hand when it died is handed out again.
+    redelivery: bool,
+    /// Messages that were in the hand of a receiver that died, and are gone.
+    lost: u64,
+    /// Places of dead participants that nobody has cleaned up yet.
+    limbo: u64,
     /// A participant found garbage in the ring.
     poisoned: bool,
     /// It is being removed.
@@ -57,21 +65,31 @@ struct Sitting {
     role: String,
     pid: u32,
     alive: bool,
+    sent: u64,
+    received: u64,
+    holding: u64,
 }
 
 impl Report {
     /// What is told of the ring `name`.
     pub(crate) fn new(name: &str, status: &Status) -> Self {
-        let typed = status.kind != Kind::SpscBytes;
-        let sitting =
-            |who: &Participant| Sitting { role: who.role.to_string(), pid: who.pid, alive: who.alive };
+        let typed = status.kind.is_typed();
+        let by_messages = status.kind != Kind::SpscBytes;
+        let sitting = |who: &Participant| Sitting {
+            role: who.role.to_string(),
+            pid: who.pid,
+            alive: who.alive,
+            sent: who.sent,
+            received: who.received,
+            holding: who.holding,
+        };
         Self {
             name: name.to_owned(),
-            kind: "spsc",
+            kind: if status.kind.is_mpmc() { "mpmc" } else { "spsc" },
             memory: "posix",
             typed,
             capacity: status.capacity,
-            capacity_unit: if typed { "messages" } else { "bytes" },
+            capacity_unit: if by_messages { "messages" } else { "bytes" },
             max_message: status.max_message_bytes,
             depth: status.depth,
             sent: status.sent,
@@ -83,6 +101,10 @@ impl Report {
             mode: format!("{:04o}", status.mode),
             owner: status.owner_uid,
             participants: status.participants.iter().map(sitting).collect(),
+            max_participants: status.max_participants,
+            redelivery: status.redelivery,
+            lost: status.lost,
+            limbo: status.limbo,
             poisoned: status.poisoned,
             removed: status.removed,
             instance: status.instance.to_string(),
@@ -92,7 +114,11 @@ impl Report {
 
     /// The capacity for people.
     pub(crate) fn show_capacity(&self) -> String {
-        if self.typed { format!("{} messages", self.capacity) } else { show_size(self.capacity) }
+        if self.capacity_unit == "messages" {
+            format!("{} messages", self.capacity)
+        } else {
+            show_size(self.capacity)
+        }
     }
 
     /// The participants for people.
@@ -103,9 +129,25 @@ impl Report {
         if shown.is_empty() { "none".to_owned() } else { shown.join(", ") }
     }
 
+    /// Each participant for people.
+    pub(crate) fn participant_rows(&self) -> Vec<[String; 6]> {
+        let row = |who: &Sitting| {
+            let [sent, received, holding] =
+                [who.sent, who.received, who.holding].map(|count| count.to_string());
+            let alive = if who.alive { "yes" } else { "no" };
+            [who.role.clone(), who.pid.to_string(), alive.to_owned(), sent, received, holding]
+        };
+        self.participants.iter().map(row).collect()
+    }
+
     /// Everything for people, in the order in which it is read.
     pub(crate) fn rows(&self) -> Vec<[String; 2]> {
-        let content = if self.typed { "values of one type" } else { "messages of any length" };
+        let content = match (self.typed, self.redelivery) {
+            (true, false) => "values of one type",
+            (true, true) => "values of one type, handed out again after a death",
+            (false, false) => "messages of any length",
+            (false, true) => "messages of any length, handed out again after a death",
+        };
         let condition = match (self.poisoned, self.removed) {
             (true, _) => "corrupt: remove it and create it anew",
             (_, true) => "being removed",
@@ -124,7 +166,9 @@ impl Report {
             row("dropped", &self.dropped),
             row("waits for space", &self.full_waits),
             row("most waiting", &self.high_water),
-            row("participants", &self.show_participants()),
+            row("participants", &format!("{} of {}", self.participants.len(), self.max_participants)),
+            row("lost with receivers", &self.lost),
+            row("places in limbo", &self.limbo),
             row("object", &format!("{} bytes, mode {}, owner {}", self.bytes, self.mode, self.owner)),
             row("instance", &self.instance),
             row("condition", &condition),

@@ -3,10 +3,12 @@
 use crate::context::Context;
 use crate::failure::{Failure, Status, note};
 use crate::input::{Framing, Input};
+use crate::shape::{Plan, Shape};
 use crate::signals::Signals;
+use crate::sink::Sink;
 use crate::units;
 use shm_core::Name;
-use shm_ring::{Deadline, Error, Producer};
+use shm_ring::{Deadline, Error, Producer, inspect_in};
 use std::time::Duration;
 
 /// The longest chunk of raw input in one message.
@@ -28,9 +30,8 @@ pub(crate) struct Arguments {
     /// Create the ring if there is none
     #[arg(long)]
     create: bool,
-    /// Capacity of a ring that is created, such as 64KiB [default: 1MiB]
-    #[arg(long, value_name = "SIZE", value_parser = units::parse_capacity, requires = "create")]
-    capacity: Option<u64>,
+    #[command(flatten)]
+    shape: Shape,
     /// A message per line (the default)
     #[arg(long, conflicts_with = "raw")]
     lines: bool,
@@ -43,7 +44,7 @@ pub(crate) struct Arguments {
     /// What becomes of a message for which there is no space: wait for it, drop the message and count it, or fail
     #[arg(long, value_name = "HOW", default_value = "wait")]
     on_full: OnFull,
-    /// End with 4 when the receiver is gone, instead of waiting for another one
+    /// End with 4 when a receiver was there since sending began, and none is left, instead of waiting for another one
     #[arg(long)]
     require_receiver: bool,
 }
@@ -60,12 +61,12 @@ enum OnFull {
 /// Sends standard input until its end.
 pub(crate) fn run(arguments: &Arguments, context: &Context) -> Result<(), Failure> {
     let signals = Signals::watch()?;
-    let producer = attach(arguments, context)?;
+    let sink = attach(arguments, context)?;
     let framing =
-        if arguments.raw { Framing::Raw(CHUNK_BYTES.min(producer.max_message())) } else { Framing::Lines };
+        if arguments.raw { Framing::Raw(CHUNK_BYTES.min(sink.max_message())) } else { Framing::Lines };
     let mut sender = Sender {
-        batch_bytes: BATCH_BYTES.min(usize::try_from(producer.capacity() / 8).unwrap_or(BATCH_BYTES)),
-        producer,
+        batch_bytes: sink.batch_bytes(BATCH_BYTES),
+        sink,
         signals: &signals,
         arguments,
         framing,
@@ -78,30 +79,50 @@ pub(crate) fn run(arguments: &Arguments, context: &Context) -> Result<(), Failur
         note(&format!("the ring was full: {dropped} of {messages} messages were dropped"));
     }
     // Any failure leaves without closing.
-    sent.map(|()| sender.producer.close())
+    sent.map(|()| sender.sink.close())
 }
 
-fn attach(arguments: &Arguments, context: &Context) -> Result<Producer, Failure> {
-    let mut builder = Producer::builder(arguments.name.as_str())
-        .directory(context.directory.clone())
-        .require_peer(arguments.require_receiver);
-    if let Some(capacity) = arguments.capacity {
-        builder = builder.capacity(capacity);
+fn attach(arguments: &Arguments, context: &Context) -> Result<Sink, Failure> {
+    let (name, shape) = (arguments.name.as_str(), &arguments.shape);
+    if !arguments.create && shape.is_given() {
+        let message = "--kind, --capacity and the like are for a ring that is created: add --create";
+        return Err(Failure::new(Status::Usage, message));
     }
-    let opened = if arguments.create { builder.open_or_create() } else { builder.open() };
-    let producer = opened.map_err(|error| match error.is_not_found() {
+    let plan = shape.plan(name)?;
+    // A ring that is there is taken as it is; one of the other kind that comes at this moment is refused below.
+    let found = inspect_in(&context.directory, name).ok().map(|status| status.kind);
+    let plan = match (found, plan) {
+        (Some(kind), Plan::One(_)) if kind.is_mpmc() => Plan::Many(shm_ring::Sender::builder(name)),
+        (Some(kind), Plan::Many(_)) if !kind.is_mpmc() => Plan::One(Producer::builder(name)),
+        (_, plan) => plan,
+    };
+    let (directory, require) = (context.directory.clone(), arguments.require_receiver);
+    let opened = match plan {
+        Plan::One(builder) => {
+            let builder = builder.directory(directory).require_peer(require);
+            if arguments.create { builder.open_or_create() } else { builder.open() }
+                .map(|producer| Sink::One(Box::new(producer)))
+        }
+        Plan::Many(builder) => {
+            let builder = builder.directory(directory).require_peer(require);
+            if arguments.create { builder.open_or_create() } else { builder.open() }
+                .map(|sender| Sink::Many(Box::new(sender)))
+        }
+    };
+    let sink = opened.map_err(|error| match error.is_not_found() {
         true => Failure::error(format!("{error} (shmring create), or send with --create")),
         false => explain(error),
     })?;
-    if let Some(asked) = arguments.capacity.filter(|&asked| asked != producer.capacity()) {
-        note(&format!("asked for a capacity of {asked} bytes; the ring has {}", producer.capacity()));
+    if let Some(asked) = shape.asked_capacity()?.filter(|&asked| found.is_some() && asked != sink.capacity())
+    {
+        note(&format!("asked for a capacity of {asked} {}; the ring has {}", sink.unit(), sink.capacity()));
     }
-    Ok(producer)
+    Ok(sink)
 }
 
 /// The work of sending.
 struct Sender<'a> {
-    producer: Producer,
+    sink: Sink,
     signals: &'a Signals,
     arguments: &'a Arguments,
     framing: Framing,
@@ -115,8 +136,8 @@ impl Sender<'_> {
     fn send_all(&mut self) -> Result<(), Failure> {
         let mut input = Input::new();
         loop {
-            let producer = &mut self.producer;
-            let check = || producer.check().map_err(explain);
+            let sink = &mut self.sink;
+            let check = || sink.check().map_err(explain);
             let more = input.read(self.signals, self.arguments.require_receiver.then_some(check))?;
             self.send_pending(&mut input)?;
             if !more {
@@ -130,29 +151,20 @@ impl Sender<'_> {
         let pending = input.pending();
         loop {
             self.signals.check()?;
-            let mut batch = self.producer.batch();
-            let mut bytes = 0;
-            let mut refused = None;
-            while bytes < self.batch_bytes
-                && refused.is_none()
-                && let Some(message) = pending.next(self.framing)
-            {
-                self.messages += 1;
-                bytes += message.len() + 1;
-                refused = batch.push(pending.bytes(&message)).err().map(|error| (message, error));
-            }
-            batch.send().map_err(explain)?;
+            let (pushed, refused) =
+                self.sink.push(pending, self.framing, self.batch_bytes).map_err(explain)?;
+            self.messages += pushed;
             match refused {
-                None if bytes > 0 => {}
+                None if pushed > 0 => {}
                 None => break,
                 Some((message, Error::Full)) => self.send_to_full_ring(pending.bytes(&message))?,
                 Some((_, Error::TooLarge { length, max })) => return Err(self.too_long(length, max)),
                 Some((_, error)) => return Err(explain(error)),
             }
         }
-        if pending.partial() > self.producer.max_message() {
+        if pending.partial() > self.sink.max_message() {
             self.messages += 1;
-            return Err(self.too_long(pending.partial(), self.producer.max_message()));
+            return Err(self.too_long(pending.partial(), self.sink.max_message()));
         }
         Ok(())
     }
@@ -161,9 +173,9 @@ impl Sender<'_> {
         if self.arguments.on_full == OnFull::Wait {
             return self.send_waiting(message);
         }
-        match self.producer.try_send(message) {
+        match self.sink.try_send(message) {
             Err(Error::Full) if self.arguments.on_full == OnFull::Drop => {
-                self.producer.count_dropped();
+                self.sink.count_dropped();
                 self.dropped += 1;
                 Ok(())
             }
@@ -174,7 +186,7 @@ impl Sender<'_> {
     fn send_waiting(&mut self, message: &[u8]) -> Result<(), Failure> {
         let deadline = self.arguments.timeout.map_or(Deadline::NEVER, Deadline::after);
         loop {
-            match self.producer.send_until(0, message, deadline.min(Deadline::after(SLICE))) {
+            match self.sink.send_until(message, deadline.min(Deadline::after(SLICE))) {
                 Err(Error::TimedOut) if deadline.has_passed() => {
                     let message =
                         "timed out: the ring is full and nobody makes space; is a receiver running?";
@@ -190,7 +202,7 @@ impl Sender<'_> {
         let line = self.messages;
         Failure::error(format!(
             "line {line} has {length} bytes or more, and this ring's limit is {max}; split it, send with --raw, or \
-             create a ring with more capacity"
+             create a ring with more capacity (spsc) or a greater --max-message (mpmc)"
         ))
     }
 }

@@ -34,7 +34,7 @@ pub(crate) fn list(arguments: &ListArguments, context: &Context) -> Result<(), F
     for name in context.directory.names()? {
         match inspect_in(&context.directory, name.as_str()) {
             Ok(status) => reports.push(Report::new(name.as_str(), &status)),
-            Err(error) if is_spoilt_ring(&error) => note(&format!("left out: {error}")),
+            Err(error) if is_spoilt_ring(&error) => note(&format!("left out: {name}: {error}")),
             Err(Error::Memory(error)) if matches!(*error, shm_core::Error::System { .. }) => unreadable += 1,
             Err(_) => {}
         }
@@ -62,5 +62,15 @@ pub(crate) fn list(arguments: &ListArguments, context: &Context) -> Result<(), F
 pub(crate) fn stat(arguments: &StatArguments, context: &Context) -> Result<(), Failure> {
     let status = inspect_in(&context.directory, arguments.name.as_str())?;
     let report = Report::new(arguments.name.as_str(), &status);
-    if arguments.json { print_json(&report) } else { print(&table::of_pairs(report.rows())) }
+    if arguments.json {
+        return print_json(&report);
+    }
+    let mut text = table::of_pairs(report.rows());
+    let participants = report.participant_rows();
+    if !participants.is_empty() {
+        let header = ["ROLE", "PID", "ALIVE", "SENT", "RECEIVED", "HOLDING"];
+        text.push('\n');
+        text.push_str(&table::with_header(header, participants.into_iter(), 3..6));
+    }
+    print(&text)
 }

@@ -9,6 +9,7 @@ mod ends;
 mod full;
 mod harness;
 mod interrupts;
+mod many;
 mod removal;
 mod verbs;
 mod wrong_files;

@@ -72,16 +72,24 @@ fn participants_and_counts_are_shown() {
     assert_eq!([receiver.line(), receiver.line(), receiver.line()], ["a", "b", "c"]);
     place.until("received", |stat| stat["received"] == 3);
     let stat = place.stat();
-    let who = |role: &str, pid: u32| serde_json::json!({"role": role, "pid": pid, "alive": true});
-    assert_eq!(stat["participants"][0], who("producer", sender.pid()));
-    assert_eq!(stat["participants"][1], who("consumer", receiver.pid()));
+    let who = |role: &str, pid: u32, alive: bool, sent: u64, received: u64| {
+        serde_json::json!({
+            "role": role, "pid": pid, "alive": alive, "sent": sent, "received": received, "holding": 0
+        })
+    };
+    assert_eq!(stat["participants"][0], who("producer", sender.pid(), true, 3, 0));
+    assert_eq!(stat["participants"][1], who("consumer", receiver.pid(), true, 0, 3));
     let table = place.ok(&["stat", "ring"]);
-    assert!(table.contains(&format!("producer {}, consumer {}", sender.pid(), receiver.pid())), "{table}");
+    for (role, pid) in [("producer", sender.pid()), ("consumer", receiver.pid())] {
+        let words = |line: &str| line.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
+        let row = table.lines().map(words).find(|row| row.first().is_some_and(|word| word == role)).unwrap();
+        assert_eq!(row[1..3], [pid.to_string(), "yes".to_owned()], "{table}");
+    }
     let pid = sender.pid();
     sender.kill();
     receiver.finish().expect(4, "the sender died");
     let stat = place.stat();
-    assert_eq!(stat["participants"], serde_json::json!([{"role": "producer", "pid": pid, "alive": false}]));
+    assert_eq!(stat["participants"], serde_json::json!([who("producer", pid, false, 3, 0)]));
     assert_eq!((&stat["sent"], &stat["high_water"]), (&3.into(), &3.into()));
 }
 
