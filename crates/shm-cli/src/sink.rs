@@ -14,8 +14,8 @@ pub(crate) enum Sink {
 pub(crate) type Refused = (Range<usize>, Error);
 
 impl Sink {
-    /// Sends messages that were read, up to about `bytes_max` bytes of them: how many were begun, and what stands against
-    /// the last of them, if anything.
+    /// Sends messages that were read, up to about `bytes_max` bytes of them: how many were begun, and what stands
+    /// against the last of them, if anything.
     pub(crate) fn push(
         &mut self,
         pending: &mut Pending,
