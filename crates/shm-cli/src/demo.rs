@@ -1,5 +1,5 @@
 //! `shmring demo`: two processes exchange verified messages through a ring, a pipe, a Unix socket and TCP on
-//! loopback, and one of them is killed while it sends.
+//! loopback, and one of them is killed while it sends; then many do, and some of them are killed.
 //!
 //! The process that was asked for the demonstration conducts it: it starts this program again in one of the hidden
 //! [parts](roles), and hears from there what was measured. Each idea has a file of its own, so that benchmarks can
@@ -15,11 +15,13 @@
 //! | [`guard`] | the started processes end, and clean up, when their conductor is killed |
 //! | [`children`] | starting, hearing, killing |
 //! | [`conductor`] | the order of events |
+//! | [`crowd`] | many senders and receivers, of whom some are killed |
 //! | [`report`] | the figures, as a table and as JSON |
 
 mod children;
 mod conductor;
 mod cores;
+mod crowd;
 mod guard;
 mod latency;
 mod messages;
@@ -32,7 +34,7 @@ use crate::failure::Failure;
 use conductor::Conductor;
 use roles::{Assignment, Load};
 
-/// Show two processes exchanging verified messages, and measure it against a pipe and sockets
+/// Show processes exchanging verified messages while some are killed, and measure it against a pipe and sockets
 #[derive(clap::Args, Debug)]
 pub(crate) struct Arguments {
     /// Print the figures as JSON

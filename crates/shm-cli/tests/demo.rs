@@ -88,12 +88,12 @@ fn keys(object: &Map<String, Value>) -> Vec<&str> {
 #[test]
 fn json_says_that_everything_was_verified_and_read() {
     let directory = Scratch::private();
-    let demo = Demo::start(&directory, &["--json", "--messages=20000", "--round-trips=200"]);
+    let demo = Demo::start(&directory, &["--json", "--messages=20000", "--round-trips=200", "--kills=12"]);
     let (code, stdout, stderr) = demo.end();
     assert_eq!((code, stderr.as_str()), (Some(0), ""));
 
     let json: Value = serde_json::from_str(&stdout).unwrap();
-    assert_eq!(keys(json.as_object().unwrap()), ["kill", "transports"]);
+    assert_eq!(keys(json.as_object().unwrap()), ["crowd", "kill", "transports"]);
     let transports = json["transports"].as_array().unwrap();
     let names: Vec<&str> = transports.iter().map(|found| found["transport"].as_str().unwrap()).collect();
     assert_eq!(names, ["ring", "pipe", "unix", "tcp"]);
@@ -119,18 +119,36 @@ fn json_says_that_everything_was_verified_and_read() {
     assert_eq!(keys(kill), ["published", "read", "told"]);
     assert!(kill["published"].as_u64() > Some(10000), "killed in the middle");
     assert_eq!((&kill["read"], &kill["told"]), (&kill["published"], &Value::from("died")));
+    let crowd = |key: &str| json["crowd"][key].as_u64().unwrap();
+    assert_eq!((crowd("senders"), crowd("receivers"), crowd("killed")), (4, 4, 12));
+    assert!(crowd("sent") > 0 && crowd("lost") <= crowd("killed_receivers"));
+    assert_eq!((crowd("sent") - crowd("received"), crowd("repeated")), (crowd("lost"), 0));
+    assert_eq!(directory.listing(), [""; 0]);
+}
+
+#[test]
+fn an_interrupt_among_many_leaves_nothing() {
+    let directory = Scratch::private();
+    let demo = Demo::start(&directory, &["--messages=1", "--round-trips=1", "--kills=100000"]);
+    until("all eight are there", || demo.started().len() >= 8);
+    demo.signal(Signal::INT);
+    let id = demo.child.id();
+    assert_eq!(demo.end().0, Some(130));
+    assert!(started_by(id).is_empty(), "its processes ended before it did");
     assert_eq!(directory.listing(), [""; 0]);
 }
 
 #[test]
 fn the_table_is_for_people() {
     let directory = Scratch::private();
-    let (code, stdout, stderr) = Demo::start(&directory, &["--messages=1", "--round-trips=1"]).end();
+    let (code, stdout, stderr) =
+        Demo::start(&directory, &["--messages=1", "--round-trips=1", "--kills=2"]).end();
     assert_eq!((code, stderr.as_str()), (Some(0), ""));
     for transport in ["ring ", "pipe ", "unix ", "tcp "] {
         assert_eq!(stdout.lines().filter(|line| line.starts_with(transport)).count(), 1, "{stdout}");
     }
     assert!(stdout.contains("told that the producer died"), "{stdout}");
+    assert!(stdout.contains("2 in all") && stdout.contains("0 came twice, 0 of the living"), "{stdout}");
 }
 
 /// Sends a signal while messages go through a ring.

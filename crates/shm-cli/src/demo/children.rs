@@ -36,6 +36,8 @@ pub(crate) struct Order<'a> {
     pub(crate) ring: Option<&'a str>,
     /// The processor to stay on.
     pub(crate) cpu: Option<usize>,
+    /// Which of many senders it is.
+    pub(crate) number: Option<u64>,
 }
 
 impl Process {
@@ -152,11 +154,32 @@ impl Ear {
                 }
                 Ok(Event::Interrupted(failure)) => return Err(failure),
                 Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => {
-                    let what =
-                        format!("not done after {} seconds; what it had started is ended", LIMIT.as_secs());
-                    return Err(Failure::new(Status::TimedOut, what));
+                    return Err(took_too_long());
                 }
             }
+        }
+    }
+
+    /// Waits for so long, unless the conductor is interrupted or it all takes too long.
+    pub(crate) fn pause(&mut self, time: Duration) -> Result<(), Failure> {
+        let end = Instant::now() + time;
+        while let Some(left) = end.checked_duration_since(Instant::now()).filter(|left| !left.is_zero()) {
+            match self.events.recv_timeout(left) {
+                Ok(Event::Line(part, line)) => self.said.push((part, line)),
+                Ok(Event::Silence(_)) => {}
+                Ok(Event::Interrupted(failure)) => return Err(failure),
+                Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => break,
+            }
+        }
+        if Instant::now() < self.deadline { Ok(()) } else { Err(took_too_long()) }
+    }
+
+    /// Whether a process has ended. Fails if it failed.
+    pub(crate) fn has_ended(&self, process: &mut Process) -> Result<bool, Failure> {
+        match process.child.try_wait() {
+            Ok(None) => Ok(false),
+            Ok(Some(_)) => self.end_of(process).map(|()| true),
+            Err(error) => Err(Failure::error(error.to_string())),
         }
     }
 
@@ -170,6 +193,11 @@ impl Ear {
             said.map(|(_, line)| line.strip_prefix("shmring: ").unwrap_or(line).to_owned()).collect();
         Err(process.ended_early(status, &said))
     }
+}
+
+fn took_too_long() -> Failure {
+    let what = format!("not done after {} seconds; what it had started is ended", LIMIT.as_secs());
+    Failure::new(Status::TimedOut, what)
 }
 
 /// Waits for a signal that asks to stop, and says how to.
@@ -204,6 +232,8 @@ impl Order<'_> {
             format!("--round-trips={}", self.load.round_trips),
         ];
         arguments.extend(self.ring.map(|ring| format!("--ring={ring}")));
+        arguments.push(format!("--kills={}", self.load.kills));
+        arguments.extend(self.number.map(|number| format!("--number={number}")));
         arguments.extend(self.cpu.map(|cpu| format!("--cpu={cpu}")));
         arguments
     }

@@ -1,7 +1,8 @@
-//! The order of events: each transport in turn, with two processes of its own, and then the kill.
+//! The order of events: each transport in turn, with two processes of its own, then the kill, then the many.
 
 use super::children::{Ear, News, Order, Process};
 use super::cores;
+use super::crowd::{Crowd, storm};
 use super::messages::Tally;
 use super::report::{Demonstration, Figures, Kill};
 use super::roles::{Load, Part, Word};
@@ -67,7 +68,8 @@ impl Conductor {
             transports.push(self.measure(transport)?);
         }
         let kill = self.kill()?;
-        Ok(Demonstration { transports, kill, load: self.load, cpus: self.cpus })
+        let crowd = self.crowd()?;
+        Ok(Demonstration { transports, kill, crowd, load: self.load, cpus: self.cpus })
     }
 
     /// Sends all messages by one transport, and measures round trips.
@@ -119,6 +121,13 @@ impl Conductor {
         }
     }
 
+    /// Lets many send and receive while some of them are killed.
+    fn crowd(&mut self) -> Result<Crowd, Failure> {
+        self.show("many", "kills");
+        let names = UnlinkedNames(Names::unique(&self.directory)?);
+        storm(&mut self.ear, &self.progress, &names.0, self.load)
+    }
+
     /// Starts the consumer, and when it is ready the producer.
     fn set(&mut self, transport: Transport, receiving: Part, sending: Part) -> Result<Stage, Failure> {
         let (left, right) = stream::connect(transport)?.unzip();
@@ -126,7 +135,8 @@ impl Conductor {
         let mut stage = Stage { processes: Vec::new(), names: names.map(UnlinkedNames) };
         let (sender_cpu, receiver_cpu) = self.cpus.unzip();
         let base = stage.names.as_ref().map(|names| names.0.base().to_owned());
-        let order = |part, cpu| Order { part, transport, load: self.load, ring: base.as_deref(), cpu };
+        let order =
+            |part, cpu| Order { part, transport, load: self.load, ring: base.as_deref(), cpu, number: None };
         stage.processes.push(self.ear.start(&order(receiving, receiver_cpu), right)?);
         while !matches!(self.ear.hear(&mut stage.processes)?, News::Word(Word::Ready)) {}
         stage.processes.push(self.ear.start(&order(sending, sender_cpu), left)?);

@@ -1,5 +1,6 @@
 //! The figures, as a table and as JSON.
 
+use super::crowd::Crowd;
 use super::latency::Quantiles;
 use super::messages::{LENGTH_MAX, LENGTH_MIN, PING_BYTES, Tally};
 use super::roles::Load;
@@ -15,6 +16,8 @@ pub(crate) struct Demonstration {
     pub(crate) transports: Vec<Figures>,
     /// What became of the messages of a killed producer.
     pub(crate) kill: Kill,
+    /// What became of the messages of many, of whom some were killed.
+    pub(crate) crowd: Crowd,
     /// How much was asked for.
     #[serde(skip)]
     pub(crate) load: Load,
@@ -111,7 +114,7 @@ impl Demonstration {
             Kill { published, read, told, .. } if published != read || told != "died" => Err(Failure::error(
                 format!("after the kill: {published} messages published, {read} read, and told {told:?}"),
             )),
-            Kill { .. } => Ok(()),
+            Kill { .. } => self.crowd.verdict(),
         }
     }
 
@@ -132,15 +135,25 @@ impl Demonstration {
             ["transport", "messages", "verified", "messages/s", "GB/s", "there and back p50", "p99", "p99.9"];
         let table = table::with_header(header, self.transports.iter().map(Figures::row), 1..header.len());
         let Kill { published, read, told, .. } = &self.kill;
+        let crowd = &self.crowd;
         output::print(&format!(
             "Two processes, {where_they_ran}. Messages of {LENGTH_MIN} to {LENGTH_MAX} bytes,\n\
              one call for each and every byte verified; then {} round trips of {PING_BYTES} bytes.\n\n\
              {table}\n\
              A producer was killed (SIGKILL) while it sent: {} messages were published, {} were read,\n\
-             and the consumer was told that the producer {told}.\n",
+             and the consumer was told that the producer {told}.\n\n\
+             Four senders and four receivers at one ring, and a random one of them killed and replaced every 50 ms,\n\
+             {} in all: {} messages were sent, {} were received, {} were in the hands of the killed,\n\
+             {} came twice, {} of the living are missing.\n",
             thousands(self.load.round_trips),
             thousands(*published),
             thousands(*read),
+            crowd.killed,
+            thousands(crowd.sent),
+            thousands(crowd.received),
+            crowd.lost,
+            crowd.repeated,
+            crowd.missing,
         ))
     }
 }
@@ -181,7 +194,9 @@ mod tests {
         let tally = Tally { messages: 10, verified, bytes: 2_000_000_000, complaint: None };
         let round_trips = Quantiles { p50: 1, p99: 2, p999: 3 };
         let transports = vec![Figures::new(Transport::Unix, tally, 1_000_000_000, round_trips)];
-        Demonstration { transports, kill, load: Load { messages: 10, round_trips: 7 }, cpus: None }
+        let crowd = crowd(2, 2, 0, 0);
+        let load = Load { messages: 10, round_trips: 7, kills: 3 };
+        Demonstration { transports, kill, crowd, load, cpus: None }
     }
 
     fn kill(read: u64, told: &str) -> Kill {
@@ -193,8 +208,32 @@ mod tests {
         let json = serde_json::to_string(&demonstration(10, kill(5, "died"))).unwrap();
         let expected = "{\"transports\":[{\"transport\":\"unix\",\"messages\":10,\"verified\":10,\
              \"messages_per_s\":10,\"gb_per_s\":2.0,\"rtt_p50_ns\":1,\"rtt_p99_ns\":2,\"rtt_p999_ns\":3}],\
-             \"kill\":{\"published\":5,\"read\":5,\"told\":\"died\"}}";
+             \"kill\":{\"published\":5,\"read\":5,\"told\":\"died\"},\
+             \"crowd\":{\"senders\":4,\"receivers\":4,\"killed\":3,\"killed_receivers\":2,\"sent\":9,\
+             \"received\":7,\"lost\":2,\"repeated\":0,\"missing\":0}}";
         assert_eq!(json, expected);
+    }
+
+    fn crowd(killed_receivers: u64, lost: u64, repeated: u64, missing: u64) -> Crowd {
+        Crowd {
+            senders: 4,
+            receivers: 4,
+            killed: 3,
+            killed_receivers,
+            sent: 9,
+            received: 7,
+            lost,
+            repeated,
+            missing,
+        }
+    }
+
+    #[test]
+    fn of_many_only_what_was_in_dead_hands_may_be_lost() {
+        assert!(crowd(2, 2, 0, 0).verdict().is_ok());
+        for wrong in [crowd(1, 2, 0, 0), crowd(2, 2, 1, 0), crowd(2, 2, 0, 1)] {
+            assert!(wrong.verdict().is_err());
+        }
     }
 
     #[test]

@@ -1,13 +1,13 @@
 //! What the started processes do. They tell their conductor in lines of JSON on standard error, because a
 //! transport may need both standard input and output; what is not such a line is a complaint for people.
 
-use super::cores;
 use super::guard::Guard;
 use super::latency::{Latencies, Quantiles};
 use super::messages::{LENGTH_MAX, Messages, PING_BYTES, Tally, Verifier, length_of};
 use super::transport::ring::{Names, RingLink};
 use super::transport::stream::StreamLink;
 use super::transport::{Link, Received, Transport};
+use super::{cores, crowd};
 use crate::failure::Failure;
 use shm_ring::{Directory, End};
 use std::io::Write;
@@ -27,6 +27,9 @@ pub(crate) struct Load {
     /// Round trips by each transport
     #[arg(long, hide = true, default_value_t = 20_000, value_parser = clap::value_parser!(u64).range(1..))]
     pub(crate) round_trips: u64,
+    /// Kills among many senders and receivers
+    #[arg(long, hide = true, default_value_t = 80)]
+    pub(crate) kills: u64,
 }
 
 /// What a started process is to do.
@@ -40,6 +43,10 @@ pub(crate) enum Part {
     SendForEver,
     /// Receives and verifies messages until there is nobody left who sends any.
     ReceiveToTheEnd,
+    /// One of many that send.
+    CrowdSend,
+    /// One of many that receive.
+    CrowdReceive,
 }
 
 impl Part {
@@ -50,6 +57,8 @@ impl Part {
             Self::Consume => "consume",
             Self::SendForEver => "send-for-ever",
             Self::ReceiveToTheEnd => "receive-to-the-end",
+            Self::CrowdSend => "crowd-send",
+            Self::CrowdReceive => "crowd-receive",
         }
     }
 
@@ -58,6 +67,8 @@ impl Part {
         match self {
             Self::Produce | Self::SendForEver => "producer",
             Self::Consume | Self::ReceiveToTheEnd => "consumer",
+            Self::CrowdSend => "sender",
+            Self::CrowdReceive => "receiver",
         }
     }
 }
@@ -77,6 +88,9 @@ pub(crate) struct Assignment {
     /// What the names of the rings begin with
     #[arg(long, hide = true)]
     pub(crate) ring: Option<String>,
+    /// Which of many senders
+    #[arg(long, hide = true)]
+    pub(crate) number: Option<u64>,
     /// The processor to stay on
     #[arg(long, hide = true)]
     pub(crate) cpu: Option<usize>,
@@ -112,6 +126,9 @@ pub(crate) fn play(assignment: &Assignment, load: &Load, directory: &Directory) 
     let guard = Guard::watch(assignment.conductor, names.clone())?;
     let played = match (assignment.transport, assignment.part, names) {
         (Transport::Ring, _, None) => return Err(Failure::error("a ring has a name")),
+        (Transport::Ring, part @ (Part::CrowdSend | Part::CrowdReceive), Some(names)) => {
+            crowd::play(part, assignment.number, &names, *load)
+        }
         (Transport::Ring, Part::Consume | Part::ReceiveToTheEnd, Some(names)) => {
             guard.make_names(|| RingLink::create(&names)).and_then(|link| play_by(assignment, load, link))
         }
@@ -136,6 +153,7 @@ fn play_by(assignment: &Assignment, load: &Load, link: impl Link) -> Result<(), 
         Part::Consume => consume(link, load),
         Part::SendForEver => send_mixed(&mut { link }, 0..u64::MAX),
         Part::ReceiveToTheEnd => receive_to_the_end(link, load),
+        Part::CrowdSend | Part::CrowdReceive => Err(Failure::error("the many meet at a ring")),
     }
 }
 

@@ -13,7 +13,7 @@ const ATTACH_TIMEOUT: Duration = Duration::from_secs(5);
 /// Capacity of the ring for answers: so small that the round trips which nobody measures touch all its pages.
 const ANSWERS_BYTES: u64 = 64 << 10;
 
-/// The names of the two rings.
+/// The names of the rings.
 #[derive(Clone, Debug)]
 pub(crate) struct Names {
     directory: Directory,
@@ -35,7 +35,7 @@ impl Names {
         Self { directory: directory.clone(), base: base.to_owned() }
     }
 
-    /// What both names begin with.
+    /// What all names begin with.
     pub(crate) fn base(&self) -> &str {
         &self.base
     }
@@ -43,6 +43,21 @@ impl Names {
     /// The ring from the producing process to the consuming one.
     fn there(&self) -> String {
         format!("{}-there", self.base)
+    }
+
+    /// The ring of many.
+    pub(crate) fn crowd(&self) -> String {
+        format!("{}-crowd", self.base)
+    }
+
+    /// What the many note.
+    pub(crate) fn notes(&self) -> String {
+        format!("{}-notes", self.base)
+    }
+
+    /// Where the names live.
+    pub(crate) fn directory(&self) -> &Directory {
+        &self.directory
     }
 
     /// The ring for answers.
@@ -58,7 +73,7 @@ impl Names {
     /// Takes the names away, if they are there. Who is attached goes on undisturbed, to the end.
     pub(crate) fn unlink(&self) {
         let options = Options::new().directory(self.directory.clone());
-        for name in [self.there(), self.back()] {
+        for name in [self.there(), self.back(), self.crowd(), self.notes()] {
             // That it is gone is what was wanted; that somebody else is just taking it away is as good.
             let _ = Name::new(&name).and_then(|name| options.unlink(&name));
         }
