@@ -28,6 +28,8 @@ pub enum Need {
     Root,
     /// A mount namespace of one's own: root, or a user namespace. See [`mount_namespace`].
     Mounts,
+    /// A pid namespace of one's own: root, or a user namespace. See [`pid_namespace`].
+    Pids,
     /// A program on the search path.
     Program(&'static str),
     /// A file system at this place that is written to a disk.
@@ -49,6 +51,16 @@ impl Need {
                     succeeds(Command::new(wrapper[0]).args(&wrapper[1..]).args(["sh", "-c", command]))
                 });
                 let how = "a mount namespace, give it by sudo or sysctl kernel.unprivileged_userns_clone=1";
+                (!able).then(|| how.to_owned())
+            }
+            Self::Pids => {
+                static ABLE: OnceLock<bool> = OnceLock::new();
+                let able = *ABLE.get_or_init(|| {
+                    let wrapper = pid_namespace();
+                    let command = "test $$ = 1 && echo 100 > /proc/sys/kernel/ns_last_pid";
+                    succeeds(Command::new(wrapper[0]).args(&wrapper[1..]).args(["sh", "-c", command]))
+                });
+                let how = "a pid namespace, give it by sudo or sysctl kernel.unprivileged_userns_clone=1";
                 (!able).then(|| how.to_owned())
             }
             Self::Program(program) => {
@@ -92,6 +104,16 @@ pub fn judge(missing: &[String], required: bool) -> Verdict {
 /// The program and arguments that run another program in a mount namespace of its own.
 pub fn mount_namespace() -> &'static [&'static str] {
     if is_root() { &["unshare", "--mount"] } else { &["unshare", "--map-root-user", "--mount"] }
+}
+
+/// The program and arguments that run another program as the first process of a pid namespace of its own, which is
+/// killed with it.
+pub fn pid_namespace() -> &'static [&'static str] {
+    if is_root() {
+        &["unshare", "--pid", "--fork", "--kill-child", "--mount-proc"]
+    } else {
+        &["unshare", "--map-root-user", "--pid", "--fork", "--kill-child", "--mount-proc"]
+    }
 }
 
 /// Plays a role if this process was started for one; runs the tests otherwise, and does not return.

@@ -6,6 +6,7 @@
 mod foreign;
 mod framework;
 mod kill;
+mod namespaces;
 mod space;
 
 use shm_tests::peer::Role;
@@ -17,11 +18,13 @@ const ROLES: &[(&str, Role)] = &[
     ("use a read-only file system", space::use_a_read_only_file_system),
     ("exceed the file size limit", space::exceed_the_file_size_limit),
     ("create once", kill::create_once),
+    ("sit in a namespace", namespaces::sit_in_a_namespace),
+    ("use a pid again", namespaces::use_a_pid_again),
     ("open as another user", foreign::open_as_another_user),
     ("create as another user", foreign::create_as_another_user),
 ];
 
 fn main() {
-    let tests = [framework::tests(), kill::tests(), space::tests(), foreign::tests()];
+    let tests = [framework::tests(), kill::tests(), namespaces::tests(), space::tests(), foreign::tests()];
     shm_tests::run(ROLES, tests.into_iter().flatten().collect());
 }
