@@ -1,5 +1,6 @@
 //! Other pid namespaces, pids that mean nothing or are used again (guarantees G6 and G14): verdicts come from locks.
 
+use rustix::process::{Pid, Signal, kill_process};
 use shm_ring::{Consumer, End, Error, Producer, Receiver, Sender, inspect, repair};
 use shm_tests::need::pid_namespace;
 use shm_tests::{Need, Peer, Scratch, Test, peer, tests};
@@ -76,8 +77,10 @@ fn who_is_in_another_pid_namespace_is_alive_and_then_dead() {
     }
     assert_eq!(consumer.recv().unwrap().to_vec(), b"from another namespace");
     assert_eq!(receiver.recv().unwrap().to_vec(), b"from another namespace");
-    // What is killed is the wrapper, and the kernel kills the namespace with it.
-    peer.kill();
+    // As it is numbered here: the child of the wrapper.
+    let children = std::fs::read_to_string(format!("/proc/{0}/task/{0}/children", peer.pid())).unwrap();
+    let inside = Pid::from_raw(children.trim().parse().unwrap()).unwrap();
+    kill_process(inside, Signal::KILL).unwrap();
     assert!(matches!(consumer.recv(), Err(Error::Disconnected(End::Died))));
     assert!(matches!(receiver.recv(), Err(Error::Disconnected(End::Died))));
 }
