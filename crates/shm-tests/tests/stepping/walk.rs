@@ -5,6 +5,8 @@
 //! as well checks that reasoning, and this program.
 
 use crate::tracer::{Step, Tracee};
+use std::collections::BTreeMap;
+use std::sync::Mutex;
 
 /// An operation of more instructions than this is an endless loop.
 pub(crate) const STEPS_MAX: u64 = 5_000_000;
@@ -24,14 +26,30 @@ pub(crate) struct Point {
 }
 
 /// All moments of an operation, in order.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Course {
     pub(crate) points: Vec<Point>,
     /// Which of them differ from the one before for somebody else.
     pub(crate) changes: Vec<usize>,
 }
 
+/// What was followed before: an operation's moments are those of the next test of it as well.
+static KNOWN: Mutex<BTreeMap<Key, Course>> = Mutex::new(BTreeMap::new());
+
+/// The kind of ring, the operation, and whether all its moments are known or those behind its system calls.
+type Key = (&'static str, &'static str, bool);
+
 impl Course {
+    /// The course of an operation, which is followed unless it was before.
+    pub(crate) fn of(operation: Key, follow: impl FnOnce() -> Self) -> Self {
+        let known = KNOWN.lock().unwrap().get(&operation).cloned();
+        known.unwrap_or_else(|| {
+            let course = follow();
+            KNOWN.lock().unwrap().insert(operation, course.clone());
+            course
+        })
+    }
+
     /// Follows an operation to its end. `changed` says whether the shared memory has changed since it was last
     /// asked; `wake` is called when the operation sleeps, and wakes it.
     pub(crate) fn follow(
@@ -50,6 +68,10 @@ impl Course {
                 Step::Done => point.steps += 1,
                 Step::Called => point = Point { calls: point.calls + 1, steps: 0, asleep: false },
                 Step::Asleep => point.asleep = true,
+            }
+            if step == Step::Asleep && course.points.last() == Some(&point) {
+                wake(); // as before: it sleeps on
+                continue;
             }
             if differs {
                 course.changes.push(course.points.len());
@@ -90,6 +112,17 @@ impl Course {
         print!("{instructions} instructions, {changes} differences, {tries} tries ... ");
     }
 
+    /// Those that differ; a part of them, spread evenly, if it takes more steps than so many to go to them all, and
+    /// not every moment is asked for. None in a coarse run, which samples them.
+    pub(crate) fn differing(&self, steps: u64) -> Vec<usize> {
+        if coarse() {
+            return Vec::new();
+        }
+        let walked: u64 = self.changes.iter().map(|&moment| self.points[moment].steps).sum();
+        let stride = if full() { 1 } else { usize::try_from(walked / steps).unwrap() + 1 };
+        self.changes.iter().copied().step_by(stride).collect()
+    }
+
     /// Which moments to try, by their indices: all if that is asked for; otherwise spread evenly, as many as go
     /// with so many steps. In a coarse run those that differ, as many as go.
     pub(crate) fn sample(&self, steps: u64) -> Vec<usize> {
@@ -104,7 +137,7 @@ impl Course {
 }
 
 /// Whether every moment is to be tried.
-fn full() -> bool {
+pub(crate) fn full() -> bool {
     std::env::var("SHMRING_FULL").is_ok_and(|full| full == "1")
 }
 
