@@ -5,8 +5,14 @@
 mod common;
 
 use common::Scratch;
+use shm_ring::layout::mpmc::{
+    BLOCKS_MAX, HAND_BLOCK_BITS, HAND_OFFSET, HAND_UNREAD, SEAT_BYTES, SEATS_OFFSET, TENURE_DIED,
+    TENURE_OFFSET, TENURE_RECEIVER,
+};
 use shm_ring::layout::spsc::{CONSUMER_REGION_OFFSET, DATA_OFFSET, HEAD_OFFSET};
-use shm_ring::{Consumer, Error, Producer, TypedConsumer, TypedProducer, WaitStrategy};
+use shm_ring::{
+    Consumer, Error, Producer, Sender, TypedConsumer, TypedProducer, WaitStrategy, inspect, repair,
+};
 use std::os::unix::fs::MetadataExt;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -191,4 +197,27 @@ fn helping_a_removal_never_removes_the_successor() {
         stop.store(true, Ordering::Relaxed); // only ends the test
     });
     assert_eq!(lost, 0, "fresh rings lost their name");
+}
+
+/// As a clean-up leaves a dead receiver's seat that was killed itself, between saying how the tenure ended and settling
+/// the hand.
+#[test]
+fn a_clean_up_that_was_killed_is_finished_by_the_next() {
+    for redelivery in [false, true] {
+        let name = Scratch::new("half-clean");
+        let builder = Sender::builder(&name.0).capacity(2).participants(3).redelivery(redelivery);
+        let _sender = builder.create().unwrap();
+        let seat = SEATS_OFFSET + 2 * SEAT_BYTES;
+        let hand = 4 | BLOCKS_MAX << HAND_BLOCK_BITS | HAND_UNREAD;
+        name.scribble(seat + HAND_OFFSET, &hand.to_le_bytes());
+        name.scribble(seat + TENURE_OFFSET, &(1 << 8 | TENURE_RECEIVER | TENURE_DIED).to_le_bytes());
+        let look = || inspect(&name.0).map(|status| (status.limbo, status.lost)).unwrap();
+        let clean = || repair(&name.0).map(|found| (found.repaired, found.to_redeliver)).unwrap();
+        if redelivery {
+            assert_eq!((look(), clean(), look()), ((0, 0), (0, 1), (0, 0)), "it waits to be handed out");
+        } else {
+            assert_eq!((look(), clean(), look()), ((1, 0), (1, 0), (0, 1)), "it is lost, and counted");
+            assert_eq!((clean(), look()), ((0, 0), (0, 1)), "once");
+        }
+    }
 }

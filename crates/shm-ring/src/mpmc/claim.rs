@@ -139,7 +139,8 @@ impl Claims {
             return Roster::is_dead(object, seat, tenure);
         }
         // Somebody began to clean up, and could not tell which block it was, or was killed.
-        Ok(reclaim::read(&self.parts, self.format, seat)?.expected.is_some())
+        let hand = reclaim::read(&self.parts, self.format, seat)?;
+        Ok(hand.expected.is_some() || hand.unread && !self.redelivery)
     }
 
     /// Whether a message waits in the hand of a seat on which nobody sits, to be handed out again.

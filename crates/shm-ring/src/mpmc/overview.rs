@@ -28,7 +28,9 @@ pub(crate) fn traffic(object: &Object, region: &Region, geometry: &Geometry) -> 
         let tenure = roster.tenure(seat)?;
         let hand = reclaim::read(&parts, format, seat)?;
         if !tenure.is_sitting() {
-            traffic.limbo += u64::from(hand.expected.is_some());
+            // What a dead receiver held waits to be handed out again, or is still to be counted as lost.
+            let uncounted = hand.unread && !geometry.redelivery;
+            traffic.limbo += u64::from(hand.expected.is_some() || uncounted);
             continue;
         }
         let alive = !Roster::is_dead(object, seat, tenure)?;

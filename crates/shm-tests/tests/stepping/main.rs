@@ -4,14 +4,15 @@
 //! A victim comes to a ring, is run instruction by instruction through its operation, and is killed or stopped
 //! after k of them; the survivor, and successors, then have to find everything in order. Between two
 //! moments at which nobody else sees a difference nothing can differ for anybody else, so those that differ are
-//! always tried, and of the others all or some: all with `SHMRING_FULL=1`. Meant for a release build, whose
-//! instructions are those that matter.
+//! tried first (of long operations a part, spread evenly), and of the others some; all with `SHMRING_FULL=1`. Meant
+//! for a release build, whose instructions are those that matter.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // test code: a panic is the verdict
 
 mod birth;
 mod check;
 mod content;
+mod many;
 mod scene;
 mod spsc;
 mod tracer;
@@ -23,10 +24,15 @@ use shm_tests::FUSE;
 use shm_tests::peer::Role;
 use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
 
-const ROLES: &[(&str, Role)] = &[("victim", victim::be_the_victim), ("maker", birth::be_the_maker)];
+const ROLES: &[(&str, Role)] = &[
+    ("victim", victim::be_the_victim),
+    ("maker", birth::be_the_maker),
+    ("victim of many", many::be_the_victim),
+    ("sleeper", many::be_a_sleeper),
+];
 
 fn main() {
-    let tests = [spsc::tests(), birth::tests()];
+    let tests = [spsc::tests(), birth::tests(), many::tests()];
     shm_tests::run(ROLES, tests.into_iter().flatten().collect());
 }
 

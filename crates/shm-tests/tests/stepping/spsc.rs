@@ -15,9 +15,11 @@ pub(crate) const FULL: u64 = u64::MAX;
 const SCENES: usize = 200;
 /// A side asks the kernel whether the other one lives this long after it sat down, and not before.
 const SLICE: Duration = Duration::from_millis(100);
-/// Steps spent on the tries of one operation, beside those at its differences.
-const KILL_STEPS: u64 = if cfg!(debug_assertions) { 2_000 } else { 11_000 };
-const STOP_STEPS: u64 = 3_000;
+/// Steps spent on the tries of one operation: on those spread evenly, and on those at its differences.
+const KILL_STEPS: u64 = if cfg!(debug_assertions) { 2_000 } else { 2_500 };
+const KILL_DIFFERING_STEPS: u64 = 3_000;
+const STOP_STEPS: u64 = 1_000;
+const STOP_DIFFERING_STEPS: u64 = 2_000;
 
 /// One operation of one side.
 #[derive(Debug)]
@@ -178,13 +180,14 @@ fn killed_at_every_moment(name: &str) {
     let (operation, scratch) = (named(name), Scratch::posix());
     watched(name, |progress| {
         let notes = Notes::new(&scratch);
-        let fine = !operation.attaches || !walk::coarse();
-        let course = survey(operation, &scratch, &notes, fine);
+        let fine = !walk::coarse() || !operation.attaches && !operation.waits;
+        let course = Course::of(("spsc", operation.name, fine), || survey(operation, &scratch, &notes, fine));
         let sample = course.sample(KILL_STEPS).into_iter().enumerate();
         let mut tries: Vec<(usize, Order)> =
             sample.map(|(index, moment)| (moment, ORDERS[index % ORDERS.len()])).collect();
-        if !walk::coarse() {
-            tries.extend(course.changes.iter().flat_map(|&moment| ORDERS.map(|order| (moment, order))));
+        for (index, moment) in course.differing(KILL_DIFFERING_STEPS).into_iter().enumerate() {
+            let orders = if walk::full() { &ORDERS[..] } else { &ORDERS[index % ORDERS.len()..][..1] };
+            tries.extend(orders.iter().map(|&order| (moment, order)));
         }
         course.tell(tries.len());
         try_each(operation, &scratch, &tries, progress, |mut scene, &(moment, order)| {
@@ -201,11 +204,10 @@ fn stopped_at_every_moment(name: &str) {
     let (operation, scratch) = (named(name), Scratch::posix());
     watched(name, |progress| {
         let notes = Notes::new(&scratch);
-        let course = survey(operation, &scratch, &notes, !walk::coarse());
+        let fine = !walk::coarse();
+        let course = Course::of(("spsc", operation.name, fine), || survey(operation, &scratch, &notes, fine));
         let mut tries = course.sample(STOP_STEPS);
-        if !walk::coarse() {
-            tries.extend(&course.changes);
-        }
+        tries.extend(course.differing(STOP_DIFFERING_STEPS));
         course.tell(tries.len());
         try_each(operation, &scratch, &tries, progress, |mut scene, &moment| {
             let (peer, mut tracee) = scene.begin(&notes);

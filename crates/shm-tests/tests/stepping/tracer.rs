@@ -40,6 +40,8 @@ pub(crate) struct Tracee {
     in_call: bool,
     /// How it was last set going.
     request: libc::c_uint,
+    /// Calls that may sleep, begun by single steps.
+    may_sleep: u64,
 }
 
 /// In the child: lets its parent trace it.
@@ -68,7 +70,7 @@ impl Tracee {
     /// Waits until the child `pid` of this very thread has come to its first mark.
     pub(crate) fn catch(pid: u32) -> Self {
         let pid = Pid::from_raw(pid.cast_signed()).unwrap();
-        let mut tracee = Self { pid, in_call: false, request: libc::PTRACE_CONT };
+        let mut tracee = Self { pid, in_call: false, request: libc::PTRACE_CONT, may_sleep: 0 };
         tracee.await_trap();
         tracee.pass_mark();
         let options = libc::PTRACE_O_TRACESYSGOOD | libc::PTRACE_O_EXITKILL;
@@ -98,8 +100,14 @@ impl Tracee {
                 self.in_call = false;
                 return Step::Called;
             }
+            self.may_sleep += 1;
         }
         self.end_of_call()
+    }
+
+    /// How often single steps have begun a call that may sleep.
+    pub(crate) fn calls_that_may_sleep(&self) -> u64 {
+        self.may_sleep
     }
 
     /// Executes everything up to the end of the next system call, at full speed.

@@ -5,9 +5,15 @@
 //! as well checks that reasoning, and this program.
 
 use crate::tracer::{Step, Tracee};
+use std::collections::BTreeMap;
+use std::sync::Mutex;
 
 /// An operation of more instructions than this is an endless loop.
 pub(crate) const STEPS_MAX: u64 = 5_000_000;
+
+/// Step by step a wait may take longer from one look at the clock to the next than its sleep would, which then ends at
+/// once, again and again. So every so many such calls it is woken as if it had slept.
+const CALLS_PER_WAKE: u64 = 16;
 
 /// Tries of one operation, beside those at its differences, at most.
 const TRIES_MAX: usize = if cfg!(debug_assertions) { 5 } else { 400 };
@@ -24,14 +30,30 @@ pub(crate) struct Point {
 }
 
 /// All moments of an operation, in order.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Course {
     pub(crate) points: Vec<Point>,
     /// Which of them differ from the one before for somebody else.
     pub(crate) changes: Vec<usize>,
 }
 
+/// What was followed before: an operation's moments are those of the next test of it as well.
+static KNOWN: Mutex<BTreeMap<Key, Course>> = Mutex::new(BTreeMap::new());
+
+/// The kind of ring, the operation, and whether all its moments are known or those behind its system calls.
+type Key = (&'static str, &'static str, bool);
+
 impl Course {
+    /// The course of an operation, which is followed unless it was before.
+    pub(crate) fn of(operation: Key, follow: impl FnOnce() -> Self) -> Self {
+        let known = KNOWN.lock().unwrap().get(&operation).cloned();
+        known.unwrap_or_else(|| {
+            let course = follow();
+            KNOWN.lock().unwrap().insert(operation, course.clone());
+            course
+        })
+    }
+
     /// Follows an operation to its end. `changed` says whether the shared memory has changed since it was last
     /// asked; `wake` is called when the operation sleeps, and wakes it.
     pub(crate) fn follow(
@@ -41,6 +63,7 @@ impl Course {
     ) -> Self {
         let mut course = Self { points: vec![Point::default()], changes: vec![0] };
         let mut point = Point::default();
+        let mut next_wake = CALLS_PER_WAKE;
         changed();
         for _ in 0..STEPS_MAX {
             let step = tracee.step();
@@ -51,11 +74,17 @@ impl Course {
                 Step::Called => point = Point { calls: point.calls + 1, steps: 0, asleep: false },
                 Step::Asleep => point.asleep = true,
             }
+            if step == Step::Asleep && course.points.last() == Some(&point) {
+                wake(); // as before: it sleeps on
+                continue;
+            }
             if differs {
                 course.changes.push(course.points.len());
             }
             course.points.push(point);
-            if step == Step::Asleep {
+            let restless = tracee.calls_that_may_sleep() >= next_wake;
+            if step == Step::Asleep || restless {
+                next_wake = tracee.calls_that_may_sleep() + CALLS_PER_WAKE;
                 wake();
                 changed();
             }
@@ -90,6 +119,17 @@ impl Course {
         print!("{instructions} instructions, {changes} differences, {tries} tries ... ");
     }
 
+    /// Those that differ; a part of them, spread evenly, if it takes more steps than so many to go to them all, and
+    /// not every moment is asked for. None in a coarse run, which samples them.
+    pub(crate) fn differing(&self, steps: u64) -> Vec<usize> {
+        if coarse() {
+            return Vec::new();
+        }
+        let walked: u64 = self.changes.iter().map(|&moment| self.points[moment].steps).sum();
+        let stride = if full() { 1 } else { usize::try_from(walked / steps).unwrap() + 1 };
+        self.changes.iter().copied().step_by(stride).collect()
+    }
+
     /// Which moments to try, by their indices: all if that is asked for; otherwise spread evenly, as many as go
     /// with so many steps. In a coarse run those that differ, as many as go.
     pub(crate) fn sample(&self, steps: u64) -> Vec<usize> {
@@ -104,7 +144,7 @@ impl Course {
 }
 
 /// Whether every moment is to be tried.
-fn full() -> bool {
+pub(crate) fn full() -> bool {
     std::env::var("SHMRING_FULL").is_ok_and(|full| full == "1")
 }
 
