@@ -161,15 +161,14 @@ fn many(scratch: &Scratch) -> Result<Sender> {
 }
 
 /// A receiver that died with a message in hand that is to come again, and a sender in the middle of an exchange.
-fn many_held(scratch: &Scratch) -> Result<Sender> {
+fn many_held(scratch: &Scratch) -> Result<(Sender, Receiver)> {
     let new = builder(Sender::builder, scratch).capacity(2).participants(MANY_PARTICIPANTS).redelivery(true);
     let mut sender = new.max_message(64).create()?;
     sender.send(b"held")?;
     let mut receiver = builder(Receiver::builder, scratch).open()?;
     std::mem::forget(receiver.recv()?);
     sender.send(b"next")?;
-    std::mem::forget(receiver);
-    Ok(sender)
+    Ok((sender, receiver))
 }
 
 fn many_values(scratch: &Scratch) -> Result<TypedReceiver<u64>> {

@@ -11,7 +11,7 @@ use crate::layout::mpmc::{
 use crate::layout::{Geometry, TENURE_CLOSED, TENURE_DROPPED, TENURE_JOINED};
 use crate::mpmc::hand::Hand;
 use crate::mpmc::reclaim;
-use crate::mpmc::seat::{RoleWords, Roster, Tenure, lock_byte, raise, seat_offset};
+use crate::mpmc::seat::{RoleWords, Roster, TENURE_NUMBER_MAX, Tenure, lock_byte, raise, seat_offset};
 use crate::mpmc::slot::SlotFormat;
 use shm_core::lock::{self, Lock};
 use shm_core::sync::{Ordering, fence};
@@ -224,12 +224,16 @@ impl OwnSeat {
             high_water: counter(HIGH_WATER_OFFSET)?,
         };
         // Killed from here on, it died as a participant, with the number that it was about to get.
-        own.tenure.number = words.joins.load(Ordering::Relaxed) + 1; // a guess, made true below
+        let joins = words.joins.load(Ordering::Relaxed); // a guess, made true below
+        if joins >= TENURE_NUMBER_MAX {
+            return Err(Error::Corrupt("impossibly many have come to the ring"));
+        }
+        own.tenure.number = joins + 1;
         own.word.store(own.tenure.pack(), Ordering::Release); // R12 pairs with F15 F16 F17
         pid.store(std::process::id(), Ordering::Relaxed); // shown to people
         own.sent.store(0, Ordering::Relaxed); // shown to people
         own.received.store(0, Ordering::Relaxed); // shown to people
-        own.tenure.number = words.joins.fetch_add(1, Ordering::AcqRel) + 1; // X6 pairs with A17 A18 A20
+        own.tenure.number = words.joins.fetch_add(1, Ordering::AcqRel).wrapping_add(1); // X6 pairs with A17 A18 A20
         own.tenure.state = TENURE_JOINED;
         own.word.store(own.tenure.pack(), Ordering::Release); // R10 pairs with F15 F16 F17
         Ok(own)

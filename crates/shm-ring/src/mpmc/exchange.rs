@@ -181,11 +181,17 @@ impl Exchange {
     /// What the slot at the cursor must say for an operation to be possible.
     #[inline(always)]
     fn wanted(&self) -> u64 {
-        self.format.empty_sequence(self.cursor) | u64::from(!self.sends)
+        self.wanted_at(self.cursor)
     }
 
-    /// Others went on: finds the first position that they have not passed. Jumps by what the slot at the cursor
-    /// told, then doubles its steps until it is too far, then halves the rest.
+    #[inline(always)]
+    fn wanted_at(&self, position: u64) -> u64 {
+        self.format.wanted_sequence(position, self.sends)
+    }
+
+    /// Others went on: finds the first position that they have not passed. Jumps by what each slot tells, in steps
+    /// that double until they are too far, then halves the rest. Whatever the slots hold, each of them is passed
+    /// at most twice before it is behind, so that garbage keeps nobody here.
     #[inline(never)]
     fn catch_up(&mut self, sequence: u64) -> Result<()> {
         let mut low = self.format.next_after(self.cursor, sequence, self.sends).max(self.cursor + 1);
@@ -195,15 +201,16 @@ impl Exchange {
             if probe > self.format.position_max() {
                 return Err(Error::Corrupt("a slot's sequence is too great"));
             }
-            if !passed(&self.slots, self.format, probe, self.sends) {
+            let sequence = look(&self.slots, self.format, probe);
+            if sequence <= self.wanted_at(probe) {
                 break probe;
             }
-            low = probe + 1;
+            low = self.format.next_after(probe, sequence, self.sends).max(probe + 1);
             step = (step * 2).min(self.format.capacity());
         };
         while low < high {
             let middle = low + (high - low) / 2;
-            if passed(&self.slots, self.format, middle, self.sends) {
+            if look(&self.slots, self.format, middle) > self.wanted_at(middle) {
                 low = middle + 1;
             } else {
                 high = middle;
@@ -224,10 +231,10 @@ fn not_now(sequence: u64, wanted: u64) -> Result<Attempt> {
     }
 }
 
-/// Whether the message of a position was sent, or received. Once true, it stays so.
-fn passed(slots: &Words, format: SlotFormat, position: u64, sends: bool) -> bool {
+/// The sequence in a position's slot. It only grows: above the one that is wanted, the position is passed for good.
+fn look(slots: &Words, format: SlotFormat, position: u64) -> u64 {
     let word = slots.load(SlotFormat::byte_position(position), Ordering::Relaxed); // a look; A13 follows
-    format.unpack(word).sequence > (format.empty_sequence(position) | u64::from(!sends))
+    format.unpack(word).sequence
 }
 
 /// Messages ever sent and ever received, found by looking at the slots. While participants work, both may be late.
@@ -239,7 +246,7 @@ pub(crate) fn totals(slots: &Region, format: SlotFormat) -> Result<(u64, u64)> {
         let mut high = low.saturating_add(format.capacity());
         while low < high {
             let middle = low + (high - low) / 2;
-            if passed(&slots, format, middle, sends) {
+            if look(&slots, format, middle) > format.wanted_sequence(middle, sends) {
                 low = middle + 1;
             } else {
                 high = middle;

@@ -32,7 +32,8 @@ use shm_core::{Object, Region, Word, lock};
 /// Looks at all seats while newcomers come at every look.
 const LOOKS: u32 = 100;
 const STATE_MASK: u64 = TENURE_RECEIVER - 1;
-const NUMBER_MAX: u64 = 1 << 55;
+/// So many never come: five hundred years of twice a microsecond.
+pub(crate) const TENURE_NUMBER_MAX: u64 = 1 << 55;
 
 /// Where a seat begins in the region of seats.
 #[allow(clippy::cast_possible_truncation)] // seats lie in the mapping
@@ -61,7 +62,7 @@ impl Tenure {
         match state {
             0 if word == 0 => Ok(tenure),
             TENURE_JOINED..=TENURE_JOINING
-                if tenure.pack() == word && (1..=NUMBER_MAX).contains(&tenure.number) =>
+                if tenure.pack() == word && (1..=TENURE_NUMBER_MAX).contains(&tenure.number) =>
             {
                 Ok(tenure)
             }

@@ -67,6 +67,12 @@ impl SlotFormat {
         (position >> self.capacity_bits) << 1
     }
 
+    /// The sequence that a slot has while the message of `position` can be sent, or received.
+    #[inline(always)]
+    pub(crate) fn wanted_sequence(&self, position: u64, sends: bool) -> u64 {
+        self.empty_sequence(position) | u64::from(!sends)
+    }
+
     /// A position that is surely not passed by all the others, and at or beyond which the next operation is,
     /// seen a sequence in the slot of `position`. `sends`: for senders, else for receivers.
     ///
