@@ -16,7 +16,7 @@ pub(crate) const STEPS_MAX: u64 = 5_000_000;
 const CALLS_PER_WAKE: u64 = 16;
 
 /// Tries of one operation, beside those at its differences, at most.
-const TRIES_MAX: usize = if cfg!(debug_assertions) { 5 } else { 400 };
+const TRIES_MAX: usize = if cfg!(debug_assertions) { 3 } else { 400 };
 
 /// A moment in an operation.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
