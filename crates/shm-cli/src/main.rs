@@ -80,7 +80,7 @@ impl Verb {
 
 fn main() -> ExitCode {
     let done = match CommandLine::try_parse() {
-        Ok(command_line) => command_line.verb.run(&Context::from_environment()),
+        Ok(command_line) => Context::from_environment().and_then(|context| command_line.verb.run(&context)),
         Err(error) => usage::explain(&error),
     };
     match done {

@@ -37,10 +37,10 @@ pub(crate) struct Arguments {
     #[arg(long)]
     raw: bool,
     /// End with 0 after so many messages
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = units::parse_count, allow_hyphen_values = true)]
     count: Option<u64>,
     /// Wait for a message at most so long each time, such as 500ms or 5s, then end with 3
-    #[arg(long, value_name = "TIME", value_parser = units::parse_duration)]
+    #[arg(long, value_name = "TIME", value_parser = units::parse_duration, allow_hyphen_values = true)]
     timeout: Option<Duration>,
     /// Wait for the ring to appear
     #[arg(long)]

@@ -39,7 +39,7 @@ pub(crate) struct Arguments {
     #[arg(long)]
     raw: bool,
     /// Wait for space at most so long each time, such as 500ms or 5s, then end with 3
-    #[arg(long, value_name = "TIME", value_parser = units::parse_duration)]
+    #[arg(long, value_name = "TIME", value_parser = units::parse_duration, allow_hyphen_values = true)]
     timeout: Option<Duration>,
     /// What becomes of a message for which there is no space: wait for it, drop the message and count it, or fail
     #[arg(long, value_name = "HOW", default_value = "wait")]

@@ -67,6 +67,11 @@ pub(crate) fn parse_duration(text: &str) -> Result<Duration, String> {
         .map_err(|error| format!("{error}; a time is a number and a unit, such as 500ms, 5s or 1m"))
 }
 
+/// How many.
+pub(crate) fn parse_count(text: &str) -> Result<u64, String> {
+    text.parse().map_err(|_| "a count is a whole number, such as 1 or 1000".to_owned())
+}
+
 /// Permission bits in octal, such as `0600`.
 pub(crate) fn parse_mode(text: &str) -> Result<u32, String> {
     let digits = text.strip_prefix("0o").unwrap_or(text);
@@ -142,7 +147,8 @@ mod tests {
     fn times_and_modes_are_read() {
         assert_eq!(parse_duration("500ms"), Ok(Duration::from_millis(500)));
         assert_eq!(parse_duration("1m 30s"), Ok(Duration::from_secs(90)));
-        assert!(parse_duration("5").is_err());
+        assert!(parse_duration("5").is_err() && parse_duration("-1s").is_err());
+        assert!(parse_count("x").is_err() && parse_count("-1").is_err());
         assert_eq!((parse_mode("0600"), parse_mode("640"), parse_mode("0o7")), (Ok(0o600), Ok(0o640), Ok(7)));
         for text in ["", "8", "01000", "rw", "-1", "+7", "0x1"] {
             assert!(parse_mode(text).is_err(), "{text}");

@@ -229,6 +229,11 @@ impl fmt::Display for Error {
                 "{object} is truncated: {found_bytes} of {expected_bytes} bytes are there; \
                  remove it and create it anew"
             ),
+            Self::Damaged { object, field: "flags" } => write!(
+                f,
+                "{object} has a flag that this version does not know: a newer one made it, or it is damaged; update this \
+                 program, or remove it"
+            ),
             Self::Damaged { object, field } => {
                 write!(f, "{object} has a damaged header ({field}); remove it and create it anew")
             }
