@@ -15,20 +15,20 @@ pub(crate) struct Context {
 
 impl Context {
     /// Reads the environment.
-    pub(crate) fn from_environment() -> Result<Self, Failure> {
-        let Some(path) = std::env::var_os(DIRECTORY_VARIABLE).filter(|path| !path.is_empty()) else {
-            return Ok(Self { directory: Directory::posix() });
+    pub(crate) fn from_environment() -> Self {
+        let directory = std::env::var_os(DIRECTORY_VARIABLE).filter(|path| !path.is_empty());
+        Self { directory: directory.map_or_else(Directory::posix, Directory::at) }
+    }
+
+    /// What went wrong, or why nothing could go right here: there is no such directory.
+    pub(crate) fn explain(&self, failure: Failure) -> Failure {
+        let path = self.directory.path();
+        let why = match std::fs::metadata(path) {
+            Ok(found) if found.is_dir() => return failure,
+            Ok(_) => "not a directory".to_owned(),
+            Err(error) => error.to_string(),
         };
-        let directory = Directory::at(path);
-        match std::fs::metadata(directory.path()) {
-            Ok(found) if found.is_dir() => Ok(Self { directory }),
-            found => {
-                let why = found.map_or_else(|error| error.to_string(), |_| "not a directory".to_owned());
-                let path = directory.path().display();
-                let message =
-                    format!("{DIRECTORY_VARIABLE} names {path}: {why}; make it, or unset the variable");
-                Err(Failure::error(message))
-            }
-        }
+        let path = path.display();
+        Failure::error(format!("the directory of rings, {path}: {why}; make it, or set {DIRECTORY_VARIABLE}"))
     }
 }

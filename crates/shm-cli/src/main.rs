@@ -80,7 +80,10 @@ impl Verb {
 
 fn main() -> ExitCode {
     let done = match CommandLine::try_parse() {
-        Ok(command_line) => Context::from_environment().and_then(|context| command_line.verb.run(&context)),
+        Ok(command_line) => {
+            let context = Context::from_environment();
+            command_line.verb.run(&context).map_err(|failure| context.explain(failure))
+        }
         Err(error) => usage::explain(&error),
     };
     match done {

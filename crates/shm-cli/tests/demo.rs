@@ -210,5 +210,5 @@ fn a_directory_that_is_not_there_is_told_of() {
     let output = command.env("SHMRING_DIR", &missing).args(["demo", "--messages=1"]).output().unwrap();
     let stderr = String::from_utf8(output.stderr).unwrap();
     assert_eq!(output.status.code(), Some(1));
-    assert!(stderr.starts_with("shmring: SHMRING_DIR names ") && stderr.contains(&missing), "{stderr}");
+    assert!(stderr.starts_with("shmring: the directory of rings, ") && stderr.contains(&missing), "{stderr}");
 }
