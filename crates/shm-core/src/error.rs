@@ -1,5 +1,8 @@
 //! What can go wrong with shared memory. Every message says what to do about it.
 
+mod cause;
+
+pub use cause::Cause;
 use std::fmt;
 use std::io;
 
@@ -72,6 +75,19 @@ pub enum Error {
     Forked {
         /// The object's path.
         object: String,
+    },
+    /// The kernel refused memory that is no file, or something done to it.
+    Refused {
+        /// The call.
+        call: &'static str,
+        /// The memory: a segment's key or id, or what kind it is.
+        object: String,
+        /// How many bytes it was about; 0 where that plays no part.
+        bytes: u64,
+        /// Which limit or permission it was.
+        cause: Cause,
+        /// The kernel's answer.
+        source: io::Error,
     },
     /// A zero length where there must be something to map.
     ZeroLength {
@@ -199,6 +215,12 @@ impl fmt::Display for Error {
             Self::Forked { object } => {
                 write!(f, "{object} was opened before a fork and is the parent's; open it anew in the child")
             }
+            Self::Refused { call, object, bytes: 0, cause, source } => {
+                write!(f, "{call} failed on {object}: {source}: {cause}")
+            }
+            Self::Refused { call, object, bytes, cause, source } => {
+                write!(f, "{call} failed on {object} of {bytes} bytes: {source}: {cause}")
+            }
             Self::ZeroLength { object } => {
                 write!(f, "{object} has length zero and can not be mapped; give it a size first")
             }
@@ -240,7 +262,7 @@ impl fmt::Display for Error {
 impl std::error::Error for Error {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
-            Self::System { source, .. } => Some(source),
+            Self::System { source, .. } | Self::Refused { source, .. } => Some(source),
             _ => None,
         }
     }

@@ -4,7 +4,7 @@
 //! Data flows one way through this crate, and a file uses only what stands before it:
 //!
 //! [`name`] → [`object`] → [`region`] → [`header`], with [`word`], [`event`], [`lock`], [`life`], [`offset`],
-//! [`mod@line`] and [`mod@fork`] beside them.
+//! [`mod@line`] and [`mod@fork`] beside them; [`sysv`] makes regions of memory that is no file.
 //!
 //! Three rules hold everywhere:
 //!
@@ -45,6 +45,7 @@ pub mod error;
 pub mod event;
 pub mod fork;
 pub mod header;
+pub mod huge;
 pub mod life;
 pub mod line;
 pub mod lock;
@@ -54,6 +55,7 @@ pub mod offset;
 pub mod region;
 pub mod sync;
 pub mod system;
+pub mod sysv;
 pub mod word;
 
 pub use clock::Deadline;
@@ -61,6 +63,7 @@ pub use error::{Error, Result};
 pub use event::{Event, Listener, Woken, wait_any};
 pub use fork::{Descriptor, Guard};
 pub use header::{Header, Identity};
+pub use huge::HugePages;
 pub use life::{Life, LifeState};
 pub use line::Line;
 pub use name::Name;
