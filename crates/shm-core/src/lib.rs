@@ -4,7 +4,8 @@
 //! Data flows one way through this crate, and a file uses only what stands before it:
 //!
 //! [`name`] → [`object`] → [`region`] → [`header`], with [`word`], [`event`], [`lock`], [`life`], [`offset`],
-//! [`mod@line`] and [`mod@fork`] beside them; [`sysv`] makes regions of memory that is no file.
+//! [`mod@line`] and [`mod@fork`] beside them; [`sysv`] and
+//! [`anonymous`] make regions of memory that is no file.
 //!
 //! Three rules hold everywhere:
 //!
@@ -39,6 +40,7 @@
 compile_error!("shm-core needs 64-bit atomics and addresses");
 
 mod access;
+pub mod anonymous;
 pub mod clock;
 mod copy;
 pub mod error;

@@ -12,8 +12,9 @@ use source::Source;
 use std::path::{Path, PathBuf};
 
 /// The only files in which `unsafe` may stand.
-const UNSAFE: [&str; 18] = [
+const UNSAFE: [&str; 19] = [
     "crates/shm-core/src/access.rs",
+    "crates/shm-core/src/anonymous.rs",
     "crates/shm-core/src/copy.rs",
     "crates/shm-core/src/fork/descriptor.rs",
     "crates/shm-core/src/fork/guard.rs",
