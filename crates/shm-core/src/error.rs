@@ -89,6 +89,24 @@ pub enum Error {
         /// The kernel's answer.
         source: io::Error,
     },
+    /// It exists, and is not what was asked for.
+    Conflict {
+        /// What exists.
+        object: String,
+        /// What it was asked to have.
+        asked: String,
+        /// What it has.
+        found: String,
+    },
+    /// None of the mechanisms that make such memory works.
+    NoMechanism {
+        /// What the memory was for.
+        object: String,
+        /// How many bytes were asked for.
+        bytes: u64,
+        /// What each mechanism answered, in the order in which they were tried.
+        refusals: Vec<Error>,
+    },
     /// A zero length where there must be something to map.
     ZeroLength {
         /// The object's path.
@@ -220,6 +238,15 @@ impl fmt::Display for Error {
             }
             Self::Refused { call, object, bytes, cause, source } => {
                 write!(f, "{call} failed on {object} of {bytes} bytes: {source}: {cause}")
+            }
+            Self::Conflict { object, asked, found } => write!(
+                f,
+                "{object} exists with {found}, and {asked} were asked for; ask for what it has, unlink it, or choose \
+                 another name"
+            ),
+            Self::NoMechanism { object, bytes, refusals } => {
+                write!(f, "nothing gives {object} its {bytes} bytes")?;
+                refusals.iter().try_for_each(|refusal| write!(f, "; {refusal}"))
             }
             Self::ZeroLength { object } => {
                 write!(f, "{object} has length zero and can not be mapped; give it a size first")

@@ -4,8 +4,8 @@
 //! Data flows one way through this crate, and a file uses only what stands before it:
 //!
 //! [`name`] → [`object`] → [`region`] → [`header`], with [`word`], [`event`], [`lock`], [`life`], [`offset`],
-//! [`mod@line`] and [`mod@fork`] beside them; [`sysv`] and
-//! [`anonymous`] make regions of memory that is no file.
+//! [`mod@line`] and [`mod@fork`] beside them; [`sysv`],
+//! [`anonymous`] and [`zone`] make regions of memory that is no file.
 //!
 //! Three rules hold everywhere:
 //!
@@ -59,6 +59,7 @@ pub mod sync;
 pub mod system;
 pub mod sysv;
 pub mod word;
+pub mod zone;
 
 pub use clock::Deadline;
 pub use error::{Error, Result};
@@ -73,3 +74,4 @@ pub use object::{Birth, Directory, Object, Options, Owner, Removal, Stat};
 pub use offset::Span;
 pub use region::{Access, Region};
 pub use word::{ReadWord, Word, Words};
+pub use zone::Zone;

@@ -134,3 +134,20 @@ impl Drop for Attachment {
         unsafe { libc::shmdt(self.address.as_ptr()) };
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::sysv::Key;
+
+    #[test]
+    fn keys_of_paths_are_those_of_the_c_library() {
+        for path in [c"/", c"/dev", c"/dev/null", c"/proc/self/exe", c"/etc/passwd", c"/tmp"] {
+            for project in [1, b'T', 0x7f, 0x80, 0xff] {
+                // SAFETY: the path is a string that ends with a zero byte.
+                let theirs = unsafe { libc::ftok(path.as_ptr(), i32::from(project)) };
+                let ours = Key::of_path(path.to_str().unwrap(), project).unwrap();
+                assert_eq!(ours.as_raw(), theirs, "{path:?} {project}");
+            }
+        }
+    }
+}
