@@ -1,5 +1,8 @@
 //! What can go wrong with shared memory. Every message says what to do about it.
 
+mod cause;
+
+pub use cause::Cause;
 use std::fmt;
 use std::io;
 
@@ -72,6 +75,37 @@ pub enum Error {
     Forked {
         /// The object's path.
         object: String,
+    },
+    /// The kernel refused memory that is no file, or something done to it.
+    Refused {
+        /// The call.
+        call: &'static str,
+        /// The memory: a segment's key or id, or what kind it is.
+        object: String,
+        /// How many bytes it was about; 0 where that plays no part.
+        bytes: u64,
+        /// Which limit or permission it was.
+        cause: Cause,
+        /// The kernel's answer.
+        source: io::Error,
+    },
+    /// It exists, and is not what was asked for.
+    Conflict {
+        /// What exists.
+        object: String,
+        /// What it was asked to have.
+        asked: String,
+        /// What it has.
+        found: String,
+    },
+    /// None of the mechanisms that make such memory works.
+    NoMechanism {
+        /// What the memory was for.
+        object: String,
+        /// How many bytes were asked for.
+        bytes: u64,
+        /// What each mechanism answered, in the order in which they were tried.
+        refusals: Vec<Error>,
     },
     /// A zero length where there must be something to map.
     ZeroLength {
@@ -199,6 +233,21 @@ impl fmt::Display for Error {
             Self::Forked { object } => {
                 write!(f, "{object} was opened before a fork and is the parent's; open it anew in the child")
             }
+            Self::Refused { call, object, bytes: 0, cause, source } => {
+                write!(f, "{call} failed on {object}: {source}: {cause}")
+            }
+            Self::Refused { call, object, bytes, cause, source } => {
+                write!(f, "{call} failed on {object} of {bytes} bytes: {source}: {cause}")
+            }
+            Self::Conflict { object, asked, found } => write!(
+                f,
+                "{object} exists with {found}, and {asked} were asked for; ask for what it has, unlink it, or choose \
+                 another name"
+            ),
+            Self::NoMechanism { object, bytes, refusals } => {
+                write!(f, "nothing gives {object} its {bytes} bytes")?;
+                refusals.iter().try_for_each(|refusal| write!(f, "; {refusal}"))
+            }
             Self::ZeroLength { object } => {
                 write!(f, "{object} has length zero and can not be mapped; give it a size first")
             }
@@ -245,7 +294,7 @@ impl fmt::Display for Error {
 impl std::error::Error for Error {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
-            Self::System { source, .. } => Some(source),
+            Self::System { source, .. } | Self::Refused { source, .. } => Some(source),
             _ => None,
         }
     }

@@ -4,7 +4,8 @@
 //! Data flows one way through this crate, and a file uses only what stands before it:
 //!
 //! [`name`] → [`object`] → [`region`] → [`header`], with [`word`], [`event`], [`lock`], [`life`], [`offset`],
-//! [`mod@line`] and [`mod@fork`] beside them.
+//! [`mod@line`] and [`mod@fork`] beside them; [`sysv`],
+//! [`anonymous`] and [`zone`] make regions of memory that is no file.
 //!
 //! Three rules hold everywhere:
 //!
@@ -39,12 +40,14 @@
 compile_error!("shm-core needs 64-bit atomics and addresses");
 
 mod access;
+pub mod anonymous;
 pub mod clock;
 mod copy;
 pub mod error;
 pub mod event;
 pub mod fork;
 pub mod header;
+pub mod huge;
 pub mod life;
 pub mod line;
 pub mod lock;
@@ -54,13 +57,16 @@ pub mod offset;
 pub mod region;
 pub mod sync;
 pub mod system;
+pub mod sysv;
 pub mod word;
+pub mod zone;
 
 pub use clock::Deadline;
 pub use error::{Error, Result};
 pub use event::{Event, Listener, Woken, wait_any};
 pub use fork::{Descriptor, Guard};
 pub use header::{Header, Identity};
+pub use huge::HugePages;
 pub use life::{Life, LifeState};
 pub use line::Line;
 pub use name::Name;
@@ -68,3 +74,4 @@ pub use object::{Birth, Directory, Object, Options, Owner, Removal, Stat};
 pub use offset::Span;
 pub use region::{Access, Region};
 pub use word::{ReadWord, Word, Words};
+pub use zone::Zone;

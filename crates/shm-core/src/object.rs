@@ -57,6 +57,18 @@ pub enum Owner {
     Anybody,
 }
 
+impl Owner {
+    /// Whether what belongs to this user may be opened.
+    pub(crate) fn trusts(self, owner_uid: u32) -> bool {
+        let me_or_root = owner_uid == rustix::process::geteuid().as_raw() || owner_uid == 0;
+        match self {
+            Self::MeOrRoot => me_or_root,
+            Self::User(user) => me_or_root || owner_uid == user,
+            Self::Anybody => true,
+        }
+    }
+}
+
 /// How [`Options::open_or_create`] came by the object.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Birth {
@@ -269,13 +281,7 @@ impl Options {
                 return Err(Error::NotAnObject { object: self.directory.show(name), found });
             }
         }
-        let me = rustix::process::geteuid().as_raw();
-        let trusted = match self.owner {
-            Owner::MeOrRoot => stat.owner_uid == me || stat.owner_uid == 0,
-            Owner::User(user) => stat.owner_uid == user || stat.owner_uid == me || stat.owner_uid == 0,
-            Owner::Anybody => true,
-        };
-        if trusted {
+        if self.owner.trusts(stat.owner_uid) {
             Ok(())
         } else {
             Err(Error::ForeignOwner { object: object.path.clone(), owner_uid: stat.owner_uid })

@@ -28,6 +28,14 @@ pub(crate) enum Backing {
     Mapping(MmapRaw),
     /// Private memory: tests run the very code of the rings over it.
     Heap(Box<[HeapLine]>),
+    /// Memory that is neither mapped from a descriptor nor private, and is given back in its own way.
+    Held(Box<dyn Held>),
+}
+
+/// Memory that lies at one address until this is dropped, which gives it back.
+pub(crate) trait Held: Send + Sync {
+    /// The address of the first byte.
+    fn base(&self) -> *mut u8;
 }
 
 /// A line of private memory that is written through raw pointers.
@@ -38,6 +46,7 @@ impl Backing {
         match self {
             Self::Mapping(mapping) => mapping.as_mut_ptr(),
             Self::Heap(lines) => core::cell::UnsafeCell::raw_get(lines.as_ptr().cast()),
+            Self::Held(held) => held.base(),
         }
     }
 }
@@ -75,6 +84,14 @@ impl Region {
     pub(crate) fn from_mapping(mapping: MmapRaw, access: Access) -> Result<Self> {
         let bytes = mapping.len();
         Self::from_backing(Backing::Mapping(mapping), bytes, access)
+    }
+
+    /// Takes memory over of which `bytes` bytes may be read, and with `access` written, until it is dropped.
+    ///
+    /// # Safety
+    /// That is so.
+    pub(crate) unsafe fn from_held(held: Box<dyn Held>, bytes: usize, access: Access) -> Result<Self> {
+        Self::from_backing(Backing::Held(held), bytes, access)
     }
 
     /// Zeroed private memory that behaves like a mapping of its own. For tests: it is shared with nobody.

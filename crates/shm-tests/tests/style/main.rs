@@ -12,8 +12,9 @@ use source::Source;
 use std::path::{Path, PathBuf};
 
 /// The only files in which `unsafe` may stand.
-const UNSAFE: [&str; 17] = [
+const UNSAFE: [&str; 19] = [
     "crates/shm-core/src/access.rs",
+    "crates/shm-core/src/anonymous.rs",
     "crates/shm-core/src/copy.rs",
     "crates/shm-core/src/fork/descriptor.rs",
     "crates/shm-core/src/fork/guard.rs",
@@ -24,6 +25,7 @@ const UNSAFE: [&str; 17] = [
     "crates/shm-core/src/life/window.rs",
     "crates/shm-core/src/lock.rs",
     "crates/shm-core/src/region.rs",
+    "crates/shm-core/src/sysv/call.rs",
     "crates/shm-core/src/word.rs",
     "crates/shm-ring/src/channel/message.rs",
     "crates/shm-ring/src/channel/producer.rs",
