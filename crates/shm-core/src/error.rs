@@ -135,6 +135,104 @@ pub enum Error {
         /// Which field.
         field: &'static str,
     },
+    /// The pool of huge pages of this size has too few free ones.
+    OutOfHugePages {
+        /// What was to be made of them.
+        object: String,
+        /// Bytes in one of the pages.
+        page_bytes: u64,
+        /// Bytes asked for.
+        bytes: u64,
+        /// Pages of this size that are free.
+        free_pages: u64,
+    },
+    /// This machine has no huge pages of that size.
+    NoSuchPageSize {
+        /// What was to be made of them.
+        object: String,
+        /// The size asked for, in bytes.
+        page_bytes: u64,
+        /// The sizes there are, as text.
+        offered: String,
+    },
+    /// More memory was to be kept from being paged out than this process may.
+    LockLimit {
+        /// What was to be locked.
+        object: String,
+        /// Bytes to lock.
+        bytes: u64,
+        /// `RLIMIT_MEMLOCK`, in bytes.
+        limit_bytes: u64,
+    },
+    /// Seals can not be applied.
+    Sealing {
+        /// The object.
+        object: String,
+        /// The seals, as text.
+        seals: String,
+        /// Why not.
+        reason: &'static str,
+    },
+    /// A descriptor is not sealed as it must be before it can be trusted.
+    Unsealed {
+        /// What it was taken for.
+        object: String,
+        /// The missing seals, as text.
+        missing: String,
+    },
+    /// A descriptor that is not what it must be.
+    WrongDescriptor {
+        /// What it was taken for.
+        object: String,
+        /// What it is instead.
+        found: String,
+    },
+    /// An object of another size than agreed.
+    WrongSize {
+        /// The object.
+        object: String,
+        /// Bytes that were agreed.
+        expected_bytes: u64,
+        /// Bytes there are.
+        found_bytes: u64,
+    },
+    /// The locks on the object's descriptor would be somebody else's as well.
+    SharedLocks {
+        /// The object.
+        object: String,
+    },
+    /// The deadline passed.
+    TimedOut {
+        /// What was waited for.
+        awaited: &'static str,
+    },
+    /// The other end of the socket is closed.
+    PeerClosed,
+    /// What came over the socket is not what was agreed. Nothing of it was kept.
+    WrongMessage {
+        /// What there was another count of.
+        what: &'static str,
+        /// How many were agreed.
+        expected: usize,
+        /// How many came.
+        found: usize,
+    },
+    /// The kernel cut descriptors off a message. Nothing of it was kept.
+    DescriptorsCut,
+    /// Other regions, words or events use the mapping.
+    RegionInUse {
+        /// How many of them.
+        others: usize,
+    },
+    /// An access to a region that nothing may be done with for now.
+    NoAccess,
+    /// Something that this kind of memory can not do.
+    Unsupported {
+        /// What was asked for.
+        what: &'static str,
+        /// Why it can not be.
+        reason: &'static str,
+    },
     /// A system call failed.
     System {
         /// The call.
@@ -232,6 +330,59 @@ impl fmt::Display for Error {
             Self::Damaged { object, field } => {
                 write!(f, "{object} has a damaged header ({field}); remove it and create it anew")
             }
+            Self::OutOfHugePages { object, page_bytes, bytes, free_pages } => write!(
+                f,
+                "out of huge pages: {object} takes {bytes} bytes of them, and {free_pages} pages of {page_bytes} \
+                 bytes are free; reserve more (sysctl vm.nr_hugepages), or allow ordinary pages instead"
+            ),
+            Self::NoSuchPageSize { object, page_bytes, offered } => write!(
+                f,
+                "{object} can not be made of pages of {page_bytes} bytes; this machine has huge pages of {offered}"
+            ),
+            Self::LockLimit { object, bytes, limit_bytes } => write!(
+                f,
+                "mlock failed on {object}: {bytes} more bytes, and RLIMIT_MEMLOCK is {limit_bytes}; raise it \
+                 (ulimit -l, LimitMEMLOCK=), lock less, or give the process CAP_IPC_LOCK"
+            ),
+            Self::Sealing { object, seals, reason } => {
+                write!(f, "{object} can not be sealed with {seals}: {reason}")
+            }
+            Self::Unsealed { object, missing } => write!(
+                f,
+                "{object} lacks the seals {missing}, so its sender could still change it under us; \
+                 have it sealed before it is sent"
+            ),
+            Self::WrongDescriptor { object, found } => {
+                write!(f, "{object} is {found}; have a descriptor of the right kind sent")
+            }
+            Self::WrongSize { object, expected_bytes, found_bytes } => write!(
+                f,
+                "{object} has {found_bytes} bytes where {expected_bytes} were agreed; \
+                 have both sides agree on the size"
+            ),
+            Self::SharedLocks { object } => write!(
+                f,
+                "{object} could not be opened once more, so locks on it would be its sender's as well; \
+                 have its mode let this user open it, and /proc mounted"
+            ),
+            Self::TimedOut { awaited } => write!(f, "the deadline passed before {awaited}; try again or give up"),
+            Self::PeerClosed => f.write_str("the other end of the socket is closed; connect anew"),
+            Self::WrongMessage { what, expected, found } => write!(
+                f,
+                "the message has {found} {what} where {expected} were agreed; \
+                 close the socket, and have both sides agree"
+            ),
+            Self::DescriptorsCut => f.write_str(
+                "the kernel cut descriptors off the message: more came than were agreed, or this process has too \
+                 many open (RLIMIT_NOFILE); close the socket",
+            ),
+            Self::RegionInUse { others } => write!(
+                f,
+                "{others} other regions, parts, words or events use this mapping; drop them first, \
+                 or map the object anew beside it"
+            ),
+            Self::NoAccess => f.write_str("the region is protected from all access; protect it otherwise first"),
+            Self::Unsupported { what, reason } => write!(f, "{what} is not possible: {reason}"),
             Self::System { call, object, source } => write!(f, "{call} failed on {object}: {source}"),
         }
     }
