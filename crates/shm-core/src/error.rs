@@ -1,5 +1,7 @@
 //! What can go wrong with shared memory. Every message says what to do about it.
 
+mod text;
+
 use std::fmt;
 use std::io;
 
@@ -330,59 +332,21 @@ impl fmt::Display for Error {
             Self::Damaged { object, field } => {
                 write!(f, "{object} has a damaged header ({field}); remove it and create it anew")
             }
-            Self::OutOfHugePages { object, page_bytes, bytes, free_pages } => write!(
-                f,
-                "out of huge pages: {object} takes {bytes} bytes of them, and {free_pages} pages of {page_bytes} \
-                 bytes are free; reserve more (sysctl vm.nr_hugepages), or allow ordinary pages instead"
-            ),
-            Self::NoSuchPageSize { object, page_bytes, offered } => write!(
-                f,
-                "{object} can not be made of pages of {page_bytes} bytes; this machine has huge pages of {offered}"
-            ),
-            Self::LockLimit { object, bytes, limit_bytes } => write!(
-                f,
-                "mlock failed on {object}: {bytes} more bytes, and RLIMIT_MEMLOCK is {limit_bytes}; raise it \
-                 (ulimit -l, LimitMEMLOCK=), lock less, or give the process CAP_IPC_LOCK"
-            ),
-            Self::Sealing { object, seals, reason } => {
-                write!(f, "{object} can not be sealed with {seals}: {reason}")
-            }
-            Self::Unsealed { object, missing } => write!(
-                f,
-                "{object} lacks the seals {missing}, so its sender could still change it under us; \
-                 have it sealed before it is sent"
-            ),
-            Self::WrongDescriptor { object, found } => {
-                write!(f, "{object} is {found}; have a descriptor of the right kind sent")
-            }
-            Self::WrongSize { object, expected_bytes, found_bytes } => write!(
-                f,
-                "{object} has {found_bytes} bytes where {expected_bytes} were agreed; \
-                 have both sides agree on the size"
-            ),
-            Self::SharedLocks { object } => write!(
-                f,
-                "{object} could not be opened once more, so locks on it would be its sender's as well; \
-                 have its mode let this user open it, and /proc mounted"
-            ),
-            Self::TimedOut { awaited } => write!(f, "the deadline passed before {awaited}; try again or give up"),
-            Self::PeerClosed => f.write_str("the other end of the socket is closed; connect anew"),
-            Self::WrongMessage { what, expected, found } => write!(
-                f,
-                "the message has {found} {what} where {expected} were agreed; \
-                 close the socket, and have both sides agree"
-            ),
-            Self::DescriptorsCut => f.write_str(
-                "the kernel cut descriptors off the message: more came than were agreed, or this process has too \
-                 many open (RLIMIT_NOFILE); close the socket",
-            ),
-            Self::RegionInUse { others } => write!(
-                f,
-                "{others} other regions, parts, words or events use this mapping; drop them first, \
-                 or map the object anew beside it"
-            ),
-            Self::NoAccess => f.write_str("the region is protected from all access; protect it otherwise first"),
-            Self::Unsupported { what, reason } => write!(f, "{what} is not possible: {reason}"),
+            Self::OutOfHugePages { .. }
+            | Self::NoSuchPageSize { .. }
+            | Self::LockLimit { .. }
+            | Self::RegionInUse { .. }
+            | Self::NoAccess
+            | Self::Unsupported { .. } => text::of_mappings(self, f),
+            Self::Sealing { .. }
+            | Self::Unsealed { .. }
+            | Self::WrongDescriptor { .. }
+            | Self::WrongSize { .. }
+            | Self::SharedLocks { .. }
+            | Self::TimedOut { .. }
+            | Self::PeerClosed
+            | Self::WrongMessage { .. }
+            | Self::DescriptorsCut => text::of_descriptors(self, f),
             Self::System { call, object, source } => write!(f, "{call} failed on {object}: {source}"),
         }
     }

@@ -53,6 +53,7 @@ pub mod memfd;
 pub mod name;
 pub mod object;
 pub mod offset;
+pub mod pass;
 pub mod region;
 pub mod seal;
 pub mod sync;

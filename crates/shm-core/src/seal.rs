@@ -8,12 +8,13 @@
 //! |---|---|---|
 //! | [`SHRINK`](Seals::SHRINK) | make it smaller | have us touch what is gone: SIGBUS |
 //! | [`GROW`](Seals::GROW) | make it larger | use up our memory |
-//! | [`FUTURE_WRITE`](Seals::FUTURE_WRITE) | write it, punch holes, map it for writing anew | change it beside its owner |
+//! | [`FUTURE_WRITE`](Seals::FUTURE_WRITE) | write it, punch holes, map it writable anew | change it beside its owner |
 //! | [`WRITE`](Seals::WRITE) | as above, and nobody has it mapped for writing now | change it at all |
 //! | [`SEAL`](Seals::SEAL) | add a seal | seal its owner out |
 //!
-//! `SHRINK` and `GROW` alone are not enough: under both a peer can still punch holes, which zeroes live data. Under [`FUTURE_WRITE`](Seals::FUTURE_WRITE) mappings for writing that exist go on writing: so the
-//! owner maps first, seals, and only then sends the descriptor.
+//! `SHRINK` and `GROW` alone are not enough: under both a peer can still punch holes, which zeroes live data. Under
+//! `FUTURE_WRITE` mappings for writing that exist go on writing: so the owner maps first, seals, and only
+//! then sends the descriptor.
 //!
 //! Only memory of a memfd can be sealed; named objects can not.
 

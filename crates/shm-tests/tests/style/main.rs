@@ -12,7 +12,7 @@ use source::Source;
 use std::path::{Path, PathBuf};
 
 /// The only files in which `unsafe` may stand.
-const UNSAFE: [&str; 17] = [
+const UNSAFE: [&str; 18] = [
     "crates/shm-core/src/access.rs",
     "crates/shm-core/src/copy.rs",
     "crates/shm-core/src/fork/descriptor.rs",
@@ -23,6 +23,7 @@ const UNSAFE: [&str; 17] = [
     "crates/shm-core/src/life/steps.rs",
     "crates/shm-core/src/life/window.rs",
     "crates/shm-core/src/lock.rs",
+    "crates/shm-core/src/pass/control.rs",
     "crates/shm-core/src/region.rs",
     "crates/shm-core/src/word.rs",
     "crates/shm-ring/src/channel/message.rs",
@@ -36,13 +37,14 @@ const UNSAFE: [&str; 17] = [
 const REFERENCES: [&str; 2] = ["crates/shm-core/src/access.rs", "crates/shm-core/src/copy.rs"];
 
 /// What looks like a reference from a pointer, and is none.
-const NO_REFERENCES: [(&str, &str); 7] = [
+const NO_REFERENCES: [(&str, &str); 8] = [
     ("crates/shm-core/src/event.rs", ".timespec().as_ref()"),
     ("crates/shm-core/src/life.rs", "&mut *lock()"),
     ("crates/shm-core/src/life.rs", "unlocked.as_ref()"),
     ("crates/shm-core/src/life/helper.rs", "&mut *order"),
     ("crates/shm-core/src/object/handle.rs", "&mut *bytes"),
     ("crates/shm-core/src/object/handle.rs", "unlocked.as_ref()"),
+    ("crates/shm-core/src/pass.rs", "remaining.as_ref()"),
     ("crates/shm-core/src/word.rs", ".timespec().as_ref()"),
 ];
 
