@@ -1,4 +1,5 @@
-//! Shared memory without a name: a process and the children that it forks afterwards have it in common, and nobody else.
+//! Shared memory without a name: a process and the children that it forks afterwards have it in common, and
+//! nobody else.
 //!
 //! What is stored in it by parent or child is seen by the other: the mapping is shared (`MAP_SHARED`), which forks
 //! leave as it is, and nothing in this crate wipes it or keeps it from children (see [`crate::fork`] for what is).
@@ -29,41 +30,46 @@ use rustix::fs::{self, FileType, Mode, OFlags};
 use rustix::io::Errno;
 use rustix::mm::{MapFlags, ProtFlags, mmap_anonymous, munmap};
 
+/// What messages call it.
+const MEMORY: &str = "anonymous memory";
+
 /// Maps `bytes` zero bytes that this process shares with the children it forks from now on.
 ///
 /// # Errors
 /// [`Error::ZeroLength`]; [`Error::Refused`] when the kernel does not promise so much memory.
 pub fn map(bytes: u64) -> Result<Region> {
-    map_with(bytes, HugePages::No).map(|(region, _)| region)
+    map_with(bytes, None).map(|(region, _)| region)
 }
 
 /// The same, in huge pages if they are asked for; with the bytes in each page that it got.
 ///
 /// # Errors
 /// As [`map`], and [`Error::Refused`] with what the pool holds when huge pages are required and it has too few.
-pub fn map_with(bytes: u64, huge_pages: HugePages) -> Result<(Region, u64)> {
+pub fn map_with(bytes: u64, huge_pages: Option<HugePages>) -> Result<(Region, u64)> {
     let ordinary = page_bytes() as u64;
-    if huge_pages != HugePages::No {
-        let huge = huge::pool().page_bytes;
-        match map_in(bytes, huge.unwrap_or(ordinary), MapFlags::HUGETLB) {
-            Err(Error::Refused { .. }) if huge_pages == HugePages::Prefer => {}
-            mapped => return mapped.map(|region| (region, huge.unwrap_or(ordinary))),
+    if let Some(huge_pages) = huge_pages {
+        let page = huge_pages.page_bytes();
+        let size = huge_pages.size_flag().ok_or_else(|| huge::no_such_size(MEMORY, page))?;
+        match map_in(bytes, page, MapFlags::HUGETLB | MapFlags::from_bits_retain(size)) {
+            Err(Error::Refused { .. }) if huge_pages.falls_back() => {}
+            mapped => return mapped.map(|region| (region, page)),
         }
     }
     map_in(bytes, ordinary, MapFlags::empty()).map(|region| (region, ordinary))
 }
 
-/// Maps `bytes` zero bytes through `/dev/zero`: the same memory by an older way, for systems that refuse `MAP_ANONYMOUS`.
+/// Maps `bytes` zero bytes through `/dev/zero`: the same memory by an older way, for systems that refuse
+/// `MAP_ANONYMOUS`.
 ///
 /// # Errors
-/// As [`map`]; [`Error::Refused`] when there is no `/dev/zero` that can be opened, and [`Error::NotAnObject`] when what has
-/// that name is something else, as it may be in a root directory of somebody's making.
+/// As [`map`]; [`Error::Refused`] when there is no `/dev/zero` that can be opened, and [`Error::NotAnObject`] when what
+/// has /// that name is something else, as it may be in a root directory of somebody's making.
 pub fn dev_zero(bytes: u64) -> Result<Region> {
     const PATH: &str = "/dev/zero";
     if bytes == 0 {
         return Err(Error::ZeroLength { object: PATH.to_owned() });
     }
-    let refused = |call, errno: Errno| refused(call, PATH, bytes, cause(errno, false), errno);
+    let refused = |call, errno: Errno| refused(call, PATH, bytes, cause(errno, None), errno);
     let flags = OFlags::RDWR | OFlags::CLOEXEC | OFlags::NOCTTY | OFlags::NONBLOCK;
     let file =
         Descriptor::open(|| fs::open(PATH, flags, Mode::empty())).map_err(|errno| refused("open", errno))?;
@@ -82,14 +88,14 @@ pub fn dev_zero(bytes: u64) -> Result<Region> {
 }
 
 fn map_in(bytes: u64, page_bytes: u64, flags: MapFlags) -> Result<Region> {
-    const MEMORY: &str = "anonymous memory";
     if bytes == 0 {
         return Err(Error::ZeroLength { object: MEMORY.to_owned() });
     }
     let is_huge = flags.contains(MapFlags::HUGETLB);
     let call =
         if is_huge { "mmap(MAP_SHARED|MAP_ANONYMOUS|MAP_HUGETLB)" } else { "mmap(MAP_SHARED|MAP_ANONYMOUS)" };
-    let refused = |errno: Errno| refused(call, MEMORY, bytes, cause(errno, is_huge), errno);
+    let refused =
+        |errno: Errno| refused(call, MEMORY, bytes, cause(errno, is_huge.then_some(page_bytes)), errno);
     // Whole pages: what is not, can not be unmapped where pages are huge.
     let whole = bytes.checked_next_multiple_of(page_bytes).and_then(|whole| isize::try_from(whole).ok());
     let whole = whole.ok_or_else(|| refused(Errno::NOMEM))?.unsigned_abs();
@@ -103,10 +109,10 @@ fn map_in(bytes: u64, page_bytes: u64, flags: MapFlags) -> Result<Region> {
     unsafe { Region::from_held(Box::new(Mapping { base, bytes: whole }), length, Access::ReadWrite) }
 }
 
-fn cause(errno: Errno, is_huge: bool) -> Cause {
-    match errno {
-        Errno::NOMEM | Errno::INVAL if is_huge => huge::exhausted(),
-        Errno::NOMEM => Cause::OutOfMemory,
+fn cause(errno: Errno, huge_page_bytes: Option<u64>) -> Cause {
+    match (errno, huge_page_bytes) {
+        (Errno::NOMEM | Errno::INVAL, Some(page_bytes)) => huge::exhausted(page_bytes),
+        (Errno::NOMEM, None) => Cause::OutOfMemory,
         _ => Cause::Other,
     }
 }
@@ -209,13 +215,13 @@ mod tests {
     fn huge_pages_are_had_or_told() {
         // More than any pool holds.
         let too_many = 1 << 46;
-        let error = map_with(too_many, HugePages::Require).unwrap_err();
+        let error = map_with(too_many, Some(HugePages::of(2 << 20))).unwrap_err();
         assert!(matches!(error, Error::Refused { cause: Cause::HugePool { .. }, .. }), "{error}");
         assert!(error.to_string().contains("vm.nr_hugepages"), "{error}");
         // In ordinary ones, where there is no pool.
-        let (region, page) = map_with(5000, HugePages::Prefer).unwrap();
+        let (region, page) = map_with(5000, Some(HugePages::of(2 << 20).or_ordinary())).unwrap();
         assert_eq!(region.bytes(), 5000);
-        assert!(page == 4096 || Some(page) == huge::pool().page_bytes, "{page}");
+        assert!(page == 4096 || page == 2 << 20, "{page}");
         region.write_value(4999, &1_u8).unwrap();
     }
 }

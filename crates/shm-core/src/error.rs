@@ -1,6 +1,7 @@
 //! What can go wrong with shared memory. Every message says what to do about it.
 
 mod cause;
+mod text;
 
 pub use cause::Cause;
 use std::fmt;
@@ -169,6 +170,104 @@ pub enum Error {
         /// Which field.
         field: &'static str,
     },
+    /// The pool of huge pages of this size has too few free ones.
+    OutOfHugePages {
+        /// What was to be made of them.
+        object: String,
+        /// Bytes in one of the pages.
+        page_bytes: u64,
+        /// Bytes asked for.
+        bytes: u64,
+        /// Pages of this size that are free.
+        free_pages: u64,
+    },
+    /// This machine has no huge pages of that size.
+    NoSuchPageSize {
+        /// What was to be made of them.
+        object: String,
+        /// The size asked for, in bytes.
+        page_bytes: u64,
+        /// The sizes there are, as text.
+        offered: String,
+    },
+    /// More memory was to be kept from being paged out than this process may.
+    LockLimit {
+        /// What was to be locked.
+        object: String,
+        /// Bytes to lock.
+        bytes: u64,
+        /// `RLIMIT_MEMLOCK`, in bytes.
+        limit_bytes: u64,
+    },
+    /// Seals can not be applied.
+    Sealing {
+        /// The object.
+        object: String,
+        /// The seals, as text.
+        seals: String,
+        /// Why not.
+        reason: &'static str,
+    },
+    /// A descriptor is not sealed as it must be before it can be trusted.
+    Unsealed {
+        /// What it was taken for.
+        object: String,
+        /// The missing seals, as text.
+        missing: String,
+    },
+    /// A descriptor that is not what it must be.
+    WrongDescriptor {
+        /// What it was taken for.
+        object: String,
+        /// What it is instead.
+        found: String,
+    },
+    /// An object of another size than agreed.
+    WrongSize {
+        /// The object.
+        object: String,
+        /// Bytes that were agreed.
+        expected_bytes: u64,
+        /// Bytes there are.
+        found_bytes: u64,
+    },
+    /// The locks on the object's descriptor would be somebody else's as well.
+    SharedLocks {
+        /// The object.
+        object: String,
+    },
+    /// The deadline passed.
+    TimedOut {
+        /// What was waited for.
+        awaited: &'static str,
+    },
+    /// The other end of the socket is closed.
+    PeerClosed,
+    /// What came over the socket is not what was agreed. Nothing of it was kept.
+    WrongMessage {
+        /// What there was another count of.
+        what: &'static str,
+        /// How many were agreed.
+        expected: usize,
+        /// How many came.
+        found: usize,
+    },
+    /// The kernel cut descriptors off a message. Nothing of it was kept.
+    DescriptorsCut,
+    /// Other regions, words or events use the mapping.
+    RegionInUse {
+        /// How many of them.
+        others: usize,
+    },
+    /// An access to a region that nothing may be done with for now.
+    NoAccess,
+    /// Something that this kind of memory can not do.
+    Unsupported {
+        /// What was asked for.
+        what: &'static str,
+        /// Why it can not be.
+        reason: &'static str,
+    },
     /// A system call failed.
     System {
         /// The call.
@@ -233,21 +332,6 @@ impl fmt::Display for Error {
             Self::Forked { object } => {
                 write!(f, "{object} was opened before a fork and is the parent's; open it anew in the child")
             }
-            Self::Refused { call, object, bytes: 0, cause, source } => {
-                write!(f, "{call} failed on {object}: {source}: {cause}")
-            }
-            Self::Refused { call, object, bytes, cause, source } => {
-                write!(f, "{call} failed on {object} of {bytes} bytes: {source}: {cause}")
-            }
-            Self::Conflict { object, asked, found } => write!(
-                f,
-                "{object} exists with {found}, and {asked} were asked for; ask for what it has, unlink it, or choose \
-                 another name"
-            ),
-            Self::NoMechanism { object, bytes, refusals } => {
-                write!(f, "nothing gives {object} its {bytes} bytes")?;
-                refusals.iter().try_for_each(|refusal| write!(f, "; {refusal}"))
-            }
             Self::ZeroLength { object } => {
                 write!(f, "{object} has length zero and can not be mapped; give it a size first")
             }
@@ -259,33 +343,29 @@ impl fmt::Display for Error {
                 "{length} bytes at offset {offset} do not lie within a region of {region_bytes} bytes"
             ),
             Self::ReadOnly => f.write_str("the region is mapped for reading only; map it for writing"),
-            Self::Foreign { object } => write!(
-                f,
-                "{object} was not made by shmring (no magic number at its beginning); choose another name"
-            ),
-            Self::OlderLayout { object, found, supported } => write!(
-                f,
-                "{object} has layout version {found}, older than {supported}, which this program reads; \
-                 drain it with the program that made it, remove it and create it anew"
-            ),
-            Self::NewerLayout { object, found, supported } => write!(
-                f,
-                "{object} has layout version {found}, newer than {supported}, which this program reads; \
-                 upgrade this program"
-            ),
-            Self::Truncated { object, expected_bytes, found_bytes } => write!(
-                f,
-                "{object} is truncated: {found_bytes} of {expected_bytes} bytes are there; \
-                 remove it and create it anew"
-            ),
-            Self::Damaged { object, field: "flags" } => write!(
-                f,
-                "{object} has a flag that this version does not know: a newer one made it, or it is damaged; update this \
-                 program, or remove it"
-            ),
-            Self::Damaged { object, field } => {
-                write!(f, "{object} has a damaged header ({field}); remove it and create it anew")
-            }
+            Self::Foreign { .. }
+            | Self::OlderLayout { .. }
+            | Self::NewerLayout { .. }
+            | Self::Truncated { .. }
+            | Self::Damaged { .. } => text::of_headers(self, f),
+            Self::Refused { .. }
+            | Self::Conflict { .. }
+            | Self::NoMechanism { .. }
+            | Self::OutOfHugePages { .. }
+            | Self::NoSuchPageSize { .. }
+            | Self::LockLimit { .. }
+            | Self::RegionInUse { .. }
+            | Self::NoAccess
+            | Self::Unsupported { .. } => text::of_mappings(self, f),
+            Self::Sealing { .. }
+            | Self::Unsealed { .. }
+            | Self::WrongDescriptor { .. }
+            | Self::WrongSize { .. }
+            | Self::SharedLocks { .. }
+            | Self::TimedOut { .. }
+            | Self::PeerClosed
+            | Self::WrongMessage { .. }
+            | Self::DescriptorsCut => text::of_descriptors(self, f),
             Self::System { call, object, source } => write!(f, "{call} failed on {object}: {source}"),
         }
     }

@@ -25,6 +25,7 @@
 //! A name is unlinked only by whoever holds the removal lock of the very object the name refers to;
 //! otherwise a slow remover could take the name of an object that was created meanwhile.
 
+mod adopted;
 mod birth;
 mod directory;
 mod handle;
@@ -39,11 +40,12 @@ use crate::region::{Access, Region};
 pub use directory::Directory;
 pub use handle::Object;
 pub(crate) use memory::without_locks;
-use memory::{allocate, retry};
+pub(crate) use memory::{allocate, retry};
 pub use removal::Removal;
 use rustix::fs::{self, Mode, OFlags};
 use rustix::io::Errno;
 pub use stat::Stat;
+pub(crate) use stat::of as stat_of;
 
 /// Whose objects are opened.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -246,7 +248,7 @@ impl Options {
             Err(Errno::NOENT) => return Err(Error::NotFound { object: path }),
             Err(errno) => return Err(self.why_not_opened(name, path, errno)),
         };
-        let object = Object { descriptor, path };
+        let object = Object::named(descriptor, path);
         self.inspect(name, &object)?;
         Ok(object)
     }

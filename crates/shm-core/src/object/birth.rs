@@ -77,7 +77,7 @@ fn conceive(options: &Options, directory: BorrowedFd<'_>, path: String) -> Resul
         let flags = OFlags::TMPFILE | OFlags::RDWR | OFlags::CLOEXEC;
         match Descriptor::open(|| fs::openat(directory, ".", flags, MODE_UNTIL_COMPLETE)) {
             Ok(descriptor) => {
-                return Ok(Unborn { object: Object { descriptor, path }, temporary: None });
+                return Ok(Unborn { object: Object::named(descriptor, path), temporary: None });
             }
             // Each of these is how a kernel or file system says that it has no O_TMPFILE.
             Err(Errno::OPNOTSUPP | Errno::ISDIR | Errno::INVAL | Errno::NOENT) => {}
@@ -93,7 +93,7 @@ fn conceive(options: &Options, directory: BorrowedFd<'_>, path: String) -> Resul
             .map_err(|errno| refused(path.clone(), errno))?;
         // From here on every way out unlinks the name.
         let mut temporary = Temporary { directory, name, birth: None };
-        let object = Object { descriptor, path: path.clone() };
+        let object = Object::named(descriptor, path.clone());
         // The umask may have cut the mode, and then even its creator could not open the file again.
         object.chmod(MODE_UNTIL_COMPLETE.bits())?;
         let again = OFlags::RDWR | OFlags::CLOEXEC | OFlags::NOFOLLOW;

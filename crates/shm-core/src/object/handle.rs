@@ -20,9 +20,18 @@ use std::os::fd::{AsFd, BorrowedFd};
 pub struct Object {
     pub(super) descriptor: Descriptor,
     pub(super) path: String,
+    /// It had no name when it came to us, so the lack of one says nothing.
+    pub(super) nameless: bool,
+    /// Nobody else has its open file description, so its locks are its own.
+    pub(super) own_locks: bool,
 }
 
 impl Object {
+    /// One that was opened by its name, or is going to get one.
+    pub(super) fn named(descriptor: Descriptor, path: String) -> Self {
+        Self { descriptor, path, nameless: false, own_locks: true }
+    }
+
     /// The path it was opened by; for showing to people.
     pub fn path(&self) -> &str {
         &self.path
@@ -40,8 +49,10 @@ impl Object {
     /// as unused, resized, or truncated. Never waits.
     ///
     /// # Errors
-    /// [`Error::Busy`] while somebody removes it, [`Error::Detached`] when it has lost its name.
+    /// [`Error::Busy`] while somebody removes it, [`Error::Detached`] when it has lost its name,
+    /// [`Error::SharedLocks`].
     pub fn attend(&self) -> Result<()> {
+        self.locks_are_ours()?;
         if !lock::try_lock(self.here()?, lock::PRESENCE_BYTE, Lock::Shared)? {
             return Err(Error::Busy { object: self.path.clone() });
         }
@@ -49,12 +60,16 @@ impl Object {
         self.still_named()
     }
 
-    /// Whether the object still has its name.
+    /// Whether the object still has its name. One that never had any, such as a memfd, does not lose it.
     ///
     /// # Errors
     /// [`Error::Detached`] when it was removed.
     pub fn still_named(&self) -> Result<()> {
-        if self.stat()?.links == 0 { Err(Error::Detached { object: self.path.clone() }) } else { Ok(()) }
+        if self.stat()?.links == 0 && !self.nameless {
+            Err(Error::Detached { object: self.path.clone() })
+        } else {
+            Ok(())
+        }
     }
 
     /// Changes the permission bits.
@@ -82,8 +97,10 @@ impl Object {
     /// attends it.
     ///
     /// # Errors
-    /// [`Error::InUse`], [`Error::OutOfSpace`] (the size is then what it was), or what the system says.
+    /// [`Error::InUse`], [`Error::OutOfSpace`] (the size is then what it was), [`Error::SharedLocks`], or what
+    /// the system says.
     pub fn resize(&self, bytes: u64) -> Result<()> {
+        self.locks_are_ours()?;
         // Held, not only asked for: nobody comes to the object while it changes.
         if !lock::try_lock(self.here()?, lock::PRESENCE_BYTE, Lock::Exclusive)? {
             return Err(Error::InUse { object: self.path.clone() });
@@ -173,8 +190,21 @@ impl Object {
         self.descriptor.as_fd()
     }
 
+    /// Bytes in a page of the object: more than [`system::page_bytes`](crate::system::page_bytes) where it is made
+    /// of huge pages.
+    ///
+    /// # Errors
+    /// When the system refuses.
+    pub fn page_bytes(&self) -> Result<u64> {
+        crate::huge::page_bytes(self.here()?, &self.path)
+    }
+
+    fn locks_are_ours(&self) -> Result<()> {
+        if self.own_locks { Ok(()) } else { Err(Error::SharedLocks { object: self.path.clone() }) }
+    }
+
     /// The descriptor, unless it is a forked child's copy.
-    fn here(&self) -> Result<BorrowedFd<'_>> {
+    pub(super) fn here(&self) -> Result<BorrowedFd<'_>> {
         if self.descriptor.is_forked() {
             return Err(Error::Forked { object: self.path.clone() });
         }

@@ -9,7 +9,7 @@ use rustix::process::{Resource, getrlimit};
 use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
 
 /// Gives `[from, to)` of the file memory and length. Leaves the length as it was when there is no room.
-pub(super) fn allocate(descriptor: BorrowedFd<'_>, from: u64, to: u64, path: &str) -> Result<()> {
+pub(crate) fn allocate(descriptor: BorrowedFd<'_>, from: u64, to: u64, path: &str) -> Result<()> {
     /// A signal interrupts the call and undoes all of it: in pieces, even a large one comes to an end.
     const PIECE_BYTES: u64 = 256 << 20;
     let full = || Error::OutOfSpace { object: path.to_owned(), bytes: to };
@@ -56,7 +56,7 @@ pub(crate) fn without_locks(file: BorrowedFd<'_>, access: Access) -> Option<Owne
 }
 
 /// Makes a call again for as long as signals interrupt it.
-pub(super) fn retry<T>(mut call: impl FnMut() -> rustix::io::Result<T>) -> rustix::io::Result<T> {
+pub(crate) fn retry<T>(mut call: impl FnMut() -> rustix::io::Result<T>) -> rustix::io::Result<T> {
     loop {
         match call() {
             Err(Errno::INTR) => {}

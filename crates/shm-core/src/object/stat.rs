@@ -32,7 +32,7 @@ pub struct Stat {
     pub(crate) not_a_regular_file: Option<&'static str>,
 }
 
-pub(super) fn of(file: impl AsFd, path: &str) -> Result<Stat> {
+pub(crate) fn of(file: impl AsFd, path: &str) -> Result<Stat> {
     let stat = fs::fstat(file).map_err(|errno| Error::system("fstat", path, errno))?;
     Ok(from_raw(&stat))
 }

@@ -12,27 +12,38 @@ pub(super) struct Get {
     pub(super) key: Option<Key>,
     pub(super) bytes: u64,
     pub(super) creating: bool,
-    pub(super) huge: bool,
+    /// Bytes in each of the huge pages it was to have.
+    pub(super) huge_page_bytes: Option<u64>,
 }
 
 impl Get {
     pub(super) fn refused(self, errno: Errno) -> Error {
-        let cause = match errno {
+        let cause = match (errno, self.huge_page_bytes) {
+            (Errno::PERM, Some(_)) => Cause::HugePagesForbidden,
+            (Errno::NOMEM | Errno::INVAL | Errno::NOSYS, Some(page)) if !self.is_too_large() => {
+                huge::exhausted(page)
+            }
+            _ => self.ordinary_cause(errno),
+        };
+        let object = self.key.map_or_else(|| "a private System V segment".to_owned(), show_key);
+        Error::Refused { call: "shmget", object, bytes: self.bytes, cause, source: errno.into() }
+    }
+
+    fn ordinary_cause(self, errno: Errno) -> Cause {
+        match errno {
             Errno::NOENT => Cause::NoSuchSegment,
             Errno::EXIST => Cause::Exists,
             Errno::ACCESS => Cause::Mode,
             Errno::INVAL if !self.creating => Cause::Smaller { found_bytes: self.found_bytes() },
-            Errno::INVAL if !self.huge || limit("shmmax").is_some_and(|limit| self.bytes > limit) => {
-                Cause::TooLarge { limit_bytes: limit("shmmax") }
-            }
-            Errno::NOMEM | Errno::INVAL | Errno::NOSYS if self.huge => huge::exhausted(),
-            Errno::PERM if self.huge => Cause::HugePagesForbidden,
+            Errno::INVAL => Cause::TooLarge { limit_bytes: limit("shmmax") },
             Errno::NOMEM => Cause::OutOfMemory,
             Errno::NOSPC => out_of_space(),
             _ => Cause::Other,
-        };
-        let object = self.key.map_or_else(|| "a private System V segment".to_owned(), show_key);
-        Error::Refused { call: "shmget", object, bytes: self.bytes, cause, source: errno.into() }
+        }
+    }
+
+    fn is_too_large(self) -> bool {
+        limit("shmmax").is_some_and(|limit| self.bytes > limit)
     }
 
     /// The size of the segment that was too small, if it still is and this user may know.

@@ -90,7 +90,7 @@ impl Segment {
     }
 
     /// Bytes in each of its pages, if this handle created it: whether it got the huge pages that it
-    /// [preferred](crate::HugePages::Prefer). `None` if it was opened: the kernel does not tell.
+    /// [preferred](crate::HugePages::or_ordinary). `None` if it was opened: the kernel does not tell.
     pub fn page_bytes(&self) -> Option<u64> {
         self.page_bytes
     }

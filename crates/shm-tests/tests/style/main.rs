@@ -12,7 +12,7 @@ use source::Source;
 use std::path::{Path, PathBuf};
 
 /// The only files in which `unsafe` may stand.
-const UNSAFE: [&str; 19] = [
+const UNSAFE: [&str; 20] = [
     "crates/shm-core/src/access.rs",
     "crates/shm-core/src/anonymous.rs",
     "crates/shm-core/src/copy.rs",
@@ -24,6 +24,7 @@ const UNSAFE: [&str; 19] = [
     "crates/shm-core/src/life/steps.rs",
     "crates/shm-core/src/life/window.rs",
     "crates/shm-core/src/lock.rs",
+    "crates/shm-core/src/pass/control.rs",
     "crates/shm-core/src/region.rs",
     "crates/shm-core/src/sysv/call.rs",
     "crates/shm-core/src/word.rs",
@@ -38,13 +39,15 @@ const UNSAFE: [&str; 19] = [
 const REFERENCES: [&str; 2] = ["crates/shm-core/src/access.rs", "crates/shm-core/src/copy.rs"];
 
 /// What looks like a reference from a pointer, and is none.
-const NO_REFERENCES: [(&str, &str); 7] = [
+const NO_REFERENCES: [(&str, &str); 9] = [
     ("crates/shm-core/src/event.rs", ".timespec().as_ref()"),
     ("crates/shm-core/src/life.rs", "&mut *lock()"),
     ("crates/shm-core/src/life.rs", "unlocked.as_ref()"),
     ("crates/shm-core/src/life/helper.rs", "&mut *order"),
     ("crates/shm-core/src/object/handle.rs", "&mut *bytes"),
     ("crates/shm-core/src/object/handle.rs", "unlocked.as_ref()"),
+    ("crates/shm-core/src/pass.rs", "remaining.as_ref()"),
+    ("crates/shm-core/src/sysv/key.rs", "path.as_ref()"),
     ("crates/shm-core/src/word.rs", ".timespec().as_ref()"),
 ];
 
