@@ -4,7 +4,7 @@ use crate::context::Context;
 use crate::failure::Failure;
 use crate::shape::{Plan, Shape};
 use crate::units;
-use shm_core::Name;
+use shm_core::Place;
 
 /// Creates a ring
 ///
@@ -12,7 +12,7 @@ use shm_core::Name;
 #[derive(clap::Args, Debug)]
 pub(crate) struct Arguments {
     /// The ring, such as ticks
-    name: Name,
+    name: Place,
     #[command(flatten)]
     shape: Shape,
     /// Permissions, in octal
@@ -24,7 +24,7 @@ pub(crate) struct Arguments {
 pub(crate) fn run(arguments: &Arguments, context: &Context) -> Result<(), Failure> {
     let directory = context.directory.clone();
     arguments.shape.require_capacity()?;
-    match arguments.shape.plan(arguments.name.as_str())? {
+    match arguments.shape.plan(&arguments.name.to_string())? {
         Plan::One(builder) => builder.directory(directory).mode(arguments.mode).create_ring()?,
         Plan::Many(builder) => builder.directory(directory).mode(arguments.mode).create_ring()?,
     }

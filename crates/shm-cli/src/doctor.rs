@@ -8,7 +8,7 @@ use crate::output::{print, print_json};
 use crate::report::is_spoilt_ring;
 use crate::table;
 use serde::Serialize;
-use shm_core::Name;
+use shm_core::Place;
 use shm_ring::{Error, Removal, Repair, inspect_in, remove_in, repair_in};
 
 /// Cleans up behind dead participants, or shows what the machine offers
@@ -19,7 +19,7 @@ use shm_ring::{Error, Removal, Repair, inspect_in, remove_in, repair_in};
 #[command(group(clap::ArgGroup::new("what").required(true).args(["name", "all", "system"])))]
 pub(crate) struct Arguments {
     /// The ring
-    name: Option<Name>,
+    name: Option<Place>,
     /// All rings in the directory
     #[arg(long)]
     all: bool,
@@ -62,11 +62,11 @@ pub(crate) fn run(arguments: &Arguments, context: &Context) -> Result<(), Failur
     }
     let names = match &arguments.name {
         Some(name) => vec![name.clone()],
-        None => context.directory.names()?,
+        None => context.directory.places()?,
     };
     let verdicts: Vec<Verdict> = names
         .iter()
-        .filter_map(|name| examine(name.as_str(), arguments, context).transpose())
+        .filter_map(|name| examine(&name.to_string(), arguments, context).transpose())
         .collect::<Result<_, _>>()?;
     if arguments.json {
         print_json(&verdicts)?;

@@ -5,7 +5,7 @@ use crate::failure::{Failure, Status};
 use crate::output::{Messages, Output};
 use crate::signals::Signals;
 use crate::units;
-use shm_core::Name;
+use shm_core::Place;
 use shm_ring::{Consumer, Deadline, End, Error, Kind, Peeks, Receiver, View};
 use std::time::Duration;
 
@@ -29,7 +29,7 @@ const APPEARANCE: Duration = Duration::from_millis(20);
 #[derive(clap::Args, Debug)]
 pub(crate) struct Arguments {
     /// The ring
-    name: Name,
+    name: Place,
     /// A newline behind each message (the default)
     #[arg(long, conflicts_with = "raw")]
     lines: bool,
@@ -74,7 +74,7 @@ enum Source {
 
 fn attach(arguments: &Arguments, context: &Context, signals: &Signals) -> Result<Source, Failure> {
     let deadline = arguments.timeout.map_or(Deadline::NEVER, Deadline::after);
-    let (name, directory) = (arguments.name.as_str(), &context.directory);
+    let (name, directory) = (&arguments.name.to_string(), &context.directory);
     let open = || match Consumer::builder(name).directory(directory.clone()).open() {
         Err(Error::WrongKind { found: Kind::MpmcBytes, .. }) => {
             Receiver::builder(name).directory(directory.clone()).open().map(Box::new).map(Source::Many)

@@ -2,6 +2,7 @@
 
 use crate::units::show_size;
 use serde::Serialize;
+use shm_core::Place;
 use shm_ring::{Error, Kind, Participant, Status};
 
 /// What is told of a ring. The names of the fields are those of the JSON object.
@@ -72,7 +73,7 @@ struct Sitting {
 
 impl Report {
     /// What is told of the ring `name`.
-    pub(crate) fn new(name: &str, status: &Status) -> Self {
+    pub(crate) fn new(place: &Place, status: &Status) -> Self {
         let typed = status.kind.is_typed();
         let by_messages = status.kind != Kind::SpscBytes;
         let sitting = |who: &Participant| Sitting {
@@ -84,9 +85,9 @@ impl Report {
             holding: who.holding,
         };
         Self {
-            name: name.to_owned(),
+            name: place.to_string(),
             kind: if status.kind.is_mpmc() { "mpmc" } else { "spsc" },
-            memory: "posix",
+            memory: place.kind(),
             typed,
             capacity: status.capacity,
             capacity_unit: if by_messages { "messages" } else { "bytes" },

@@ -3,7 +3,7 @@
 use crate::context::Context;
 use crate::failure::Failure;
 use crate::report::is_spoilt_ring;
-use shm_core::Name;
+use shm_core::Place;
 use shm_ring::{Removal, inspect_in, remove_in};
 
 /// Removes a ring
@@ -12,7 +12,7 @@ use shm_ring::{Removal, inspect_in, remove_in};
 #[derive(clap::Args, Debug)]
 pub(crate) struct Arguments {
     /// The ring
-    name: Name,
+    name: Place,
     /// Remove it whoever uses it: they receive what was sent, and are told. Removes damaged rings as well
     #[arg(long)]
     force: bool,
@@ -20,7 +20,7 @@ pub(crate) struct Arguments {
 
 /// Removes the ring.
 pub(crate) fn run(arguments: &Arguments, context: &Context) -> Result<(), Failure> {
-    let (directory, name) = (&context.directory, arguments.name.as_str());
+    let (directory, name) = (&context.directory, &arguments.name.to_string());
     if arguments.force {
         return Ok(remove_in(directory, name, Removal::Always)?);
     }

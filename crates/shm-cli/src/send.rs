@@ -7,7 +7,7 @@ use crate::shape::{Plan, Shape};
 use crate::signals::Signals;
 use crate::sink::Sink;
 use crate::units;
-use shm_core::Name;
+use shm_core::Place;
 use shm_ring::{Deadline, Error, Producer, inspect_in};
 use std::time::Duration;
 
@@ -26,7 +26,7 @@ const SLICE: Duration = Duration::from_millis(100);
 #[derive(clap::Args, Debug)]
 pub(crate) struct Arguments {
     /// The ring
-    name: Name,
+    name: Place,
     /// Create the ring if there is none
     #[arg(long)]
     create: bool,
@@ -83,7 +83,7 @@ pub(crate) fn run(arguments: &Arguments, context: &Context) -> Result<(), Failur
 }
 
 fn attach(arguments: &Arguments, context: &Context) -> Result<Sink, Failure> {
-    let (name, shape) = (arguments.name.as_str(), &arguments.shape);
+    let (name, shape) = (&arguments.name.to_string(), &arguments.shape);
     if !arguments.create && shape.is_given() {
         let message = "--kind, --capacity and the like are for a ring that is created: add --create";
         return Err(Failure::new(Status::Usage, message));

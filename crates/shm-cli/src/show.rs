@@ -5,8 +5,9 @@ use crate::failure::{Failure, note};
 use crate::output::{print, print_json};
 use crate::report::{Report, is_spoilt_ring};
 use crate::table;
-use shm_core::Name;
-use shm_ring::{Error, inspect_in};
+use shm_core::Place;
+use shm_ring::{Directory, Error, inspect_in};
+use std::path::PathBuf;
 
 /// Lists the rings
 ///
@@ -16,13 +17,16 @@ pub(crate) struct ListArguments {
     /// Print a JSON array of the objects that `stat --json` prints
     #[arg(long)]
     json: bool,
+    /// List the rings in the files of this directory instead
+    #[arg(long, value_name = "PATH")]
+    dir: Option<PathBuf>,
 }
 
 /// Shows a ring
 #[derive(clap::Args, Debug)]
 pub(crate) struct StatArguments {
     /// The ring
-    name: Name,
+    name: Place,
     /// Print a JSON object
     #[arg(long)]
     json: bool,
@@ -31,10 +35,17 @@ pub(crate) struct StatArguments {
 /// Lists the rings.
 pub(crate) fn list(arguments: &ListArguments, context: &Context) -> Result<(), Failure> {
     let (mut reports, mut unreadable) = (Vec::new(), 0);
-    for name in context.directory.names()? {
-        match inspect_in(&context.directory, name.as_str()) {
-            Ok(status) => reports.push(Report::new(name.as_str(), &status)),
-            Err(error) if is_spoilt_ring(&error) => note(&format!("left out: {name}: {error}")),
+    let places = match &arguments.dir {
+        None => context.directory.places()?,
+        Some(path) => {
+            let names = Directory::at(path).names()?.into_iter();
+            names.map(|name| Place::File(path.join(name.as_str()))).collect()
+        }
+    };
+    for place in places {
+        match inspect_in(&context.directory, &place.to_string()) {
+            Ok(status) => reports.push(Report::new(&place, &status)),
+            Err(error) if is_spoilt_ring(&error) => note(&format!("left out: {place}: {error}")),
             Err(Error::Memory(error)) if matches!(*error, shm_core::Error::System { .. }) => unreadable += 1,
             Err(_) => {}
         }
@@ -45,7 +56,8 @@ pub(crate) fn list(arguments: &ListArguments, context: &Context) -> Result<(), F
     if reports.is_empty() {
         let hidden =
             if unreadable > 0 { format!("; {unreadable} files may not be read") } else { String::new() };
-        note(&format!("no rings in {}{hidden}", context.directory.path().display()));
+        let path = arguments.dir.as_deref().unwrap_or(context.directory.path());
+        note(&format!("no rings in {}{hidden}", path.display()));
         return Ok(());
     }
     let header = ["NAME", "KIND", "CAPACITY", "WAITING", "SENT", "RECEIVED", "DROPPED", "PARTICIPANTS"];
@@ -60,8 +72,8 @@ pub(crate) fn list(arguments: &ListArguments, context: &Context) -> Result<(), F
 
 /// Shows one ring.
 pub(crate) fn stat(arguments: &StatArguments, context: &Context) -> Result<(), Failure> {
-    let status = inspect_in(&context.directory, arguments.name.as_str())?;
-    let report = Report::new(arguments.name.as_str(), &status);
+    let status = inspect_in(&context.directory, &arguments.name.to_string())?;
+    let report = Report::new(&arguments.name, &status);
     if arguments.json {
         return print_json(&report);
     }

@@ -63,7 +63,7 @@ pub fn map_with(bytes: u64, huge_pages: Option<HugePages>) -> Result<(Region, u6
 ///
 /// # Errors
 /// As [`map`]; [`Error::Refused`] when there is no `/dev/zero` that can be opened, and [`Error::NotAnObject`] when what
-/// has /// that name is something else, as it may be in a root directory of somebody's making.
+/// has that name is something else, as it may be in a root directory of somebody's making.
 pub fn dev_zero(bytes: u64) -> Result<Region> {
     const PATH: &str = "/dev/zero";
     if bytes == 0 {

@@ -82,13 +82,15 @@ mod window;
 use crate::error::{Error, Result};
 use crate::fork::{Guard, Section};
 use crate::object::without_locks;
-use crate::region::Access;
+use crate::region::{Access, Region};
 use crate::sync::Ordering;
-use crate::word::ReadWord;
+use crate::system::page_bytes;
+use crate::word::{ReadWord, Word};
 use helper::Helper;
 use rustix::fs::fstat;
 use std::os::fd::AsFd;
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use window::Source;
 
 /// Somebody sleeps, or may: the kernel wakes nobody without this.
 const WAITERS: u32 = 0x8000_0000;
@@ -161,6 +163,29 @@ impl Life {
                 region_bytes: usize::try_from(bytes).unwrap_or(usize::MAX),
             });
         }
+        let unlocked = without_locks(object.as_fd(), Access::ReadWrite);
+        let file = unlocked.as_ref().map_or(object.as_fd(), AsFd::as_fd);
+        Self::link(&Source::File(file), offset)
+    }
+
+    /// The same for memory that has no descriptor: the word at `offset` of a region that shares all of its pages, such
+    /// as an attached System V segment. The region may go afterwards.
+    ///
+    /// # Errors
+    /// As [`register`](Self::register), and [`Error::ReadOnly`].
+    pub fn register_in(region: &Region, offset: u64) -> Result<Self> {
+        if !offset.is_multiple_of(ALIGNMENT) {
+            return Err(Error::Unaligned { offset, alignment: ALIGNMENT });
+        }
+        let _: Word<u32> = region.word(usize::try_from(offset).unwrap_or(usize::MAX))?;
+        let page_bytes = page_bytes() as u64;
+        if !(region.address() as u64).is_multiple_of(page_bytes) {
+            return Err(Error::Unaligned { offset: region.address() as u64, alignment: page_bytes });
+        }
+        Self::link(&Source::Mapping(region.address()), offset)
+    }
+
+    fn link(source: &Source<'_>, offset: u64) -> Result<Self> {
         let _section = Section::enter();
         let guard = Guard::new();
         let mut place = lock();
@@ -172,8 +197,7 @@ impl Life {
                 Helper::start(guard)?
             }
         };
-        let unlocked = without_locks(object.as_fd(), Access::ReadWrite);
-        let linked = helper.link(unlocked.as_ref().map_or(object.as_fd(), AsFd::as_fd), offset);
+        let linked = helper.link(source, offset);
         *place = Some(helper);
         Ok(Self { guard, entry: linked? })
     }

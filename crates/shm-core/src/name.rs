@@ -1,6 +1,7 @@
 //! Validated names of shared memory objects.
 
 use crate::error::{Error, Result};
+use crate::sysv::Key;
 use std::fmt;
 
 /// The longest name the kernel takes, in bytes.
@@ -9,6 +10,9 @@ pub const NAME_BYTES_MAX: usize = 255;
 /// Objects under construction on a file system without `O_TMPFILE` carry this prefix for a moment
 /// (see [`crate::object`]); no object may be named so.
 pub(crate) const BIRTH_PREFIX: &str = ".shmring-birth-";
+
+/// The companions of System V segments carry this prefix (see [`crate::place`]); no other object may be named so.
+pub(crate) const COMPANION_PREFIX: &str = ".shmring-sysv-";
 
 /// The name of an object, as `shm_open` takes it.
 ///
@@ -42,8 +46,16 @@ impl Name {
             _ if bare.starts_with(BIRTH_PREFIX) => {
                 refuse("names that begin with \".shmring-birth-\" belong to objects under construction")
             }
+            _ if bare.starts_with(COMPANION_PREFIX) => refuse(
+                "names that begin with \".shmring-sysv-\" belong to System V segments; name the segment by its key",
+            ),
             _ => Ok(Self(bare.to_owned())),
         }
+    }
+
+    /// The name of the companion of the System V segment of that key.
+    pub(crate) fn companion(key: Key) -> Self {
+        Self(format!("{COMPANION_PREFIX}{key}"))
     }
 
     /// The name without the leading slash.
@@ -75,9 +87,20 @@ mod tests {
         for good in ["ticks", "/ticks", "a", "a b", "..a", ".hidden", &"x".repeat(255)] {
             assert!(Name::new(good).is_ok(), "{good}");
         }
-        for bad in
-            ["", "/", "//ticks", "a/b", "a/", ".", "..", "/..", "a\0b", &"x".repeat(256), ".shmring-birth-1"]
-        {
+        for bad in [
+            "",
+            "/",
+            "//ticks",
+            "a/b",
+            "a/",
+            ".",
+            "..",
+            "/..",
+            "a\0b",
+            &"x".repeat(256),
+            ".shmring-birth-1",
+            ".shmring-sysv-1",
+        ] {
             assert!(Name::new(bad).is_err(), "{bad}");
         }
     }

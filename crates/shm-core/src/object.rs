@@ -31,13 +31,16 @@ mod directory;
 mod handle;
 mod memory;
 mod removal;
+mod segment;
 mod stat;
 
 use crate::error::{Error, Result};
 use crate::fork::Descriptor;
 use crate::name::Name;
 use crate::region::{Access, Region};
+use crate::sysv::Key;
 pub use directory::Directory;
+use handle::Body;
 pub use handle::Object;
 pub(crate) use memory::without_locks;
 pub(crate) use memory::{allocate, retry};
@@ -103,6 +106,8 @@ pub struct Options {
     owner: Owner,
     truncate: bool,
     temporary_name: bool,
+    /// Objects lie in the System V segment of this key; the name is that of its companion.
+    segment: Option<Key>,
 }
 
 impl Options {
@@ -149,6 +154,11 @@ impl Options {
         self
     }
 
+    /// Objects in the System V segment of that key; see [`Place`](crate::Place).
+    pub(crate) fn segment(self, key: Key) -> Self {
+        Self { segment: Some(key), ..self }
+    }
+
     /// Creates an object of `bytes` zero bytes, all of them backed by memory. Never replaces one.
     ///
     /// # Errors
@@ -168,7 +178,10 @@ impl Options {
         bytes: u64,
         initialise: impl FnOnce(&Region) -> Result<()>,
     ) -> Result<Object> {
-        birth::create(self, name, bytes, initialise)
+        match self.segment {
+            None => birth::create_file(self, name, bytes, initialise),
+            Some(key) => segment::create(self, key, bytes, initialise),
+        }
     }
 
     /// Opens an object that exists.
@@ -250,7 +263,10 @@ impl Options {
         };
         let object = Object::named(descriptor, path);
         self.inspect(name, &object)?;
-        Ok(object)
+        match self.segment {
+            None => Ok(object),
+            Some(key) => segment::open(self, key, object),
+        }
     }
 
     /// A symbolic link, a directory or a socket is told as what it is, not as the errno it causes.

@@ -10,7 +10,8 @@ use crate::mpmc::exchange;
 use crate::wait::WaitStrategy;
 use shm_core::sync::Ordering;
 use shm_core::{
-    Access, Deadline, Directory, Header, Identity, Name, Object, Options, Owner, ReadWord, Region, Removal,
+    Access, Deadline, Directory, Header, Identity, Name, Object, Options, Owner, Place, ReadWord, Region,
+    Removal,
 };
 use std::time::Duration;
 
@@ -63,16 +64,17 @@ pub(crate) struct Mapped {
 }
 
 impl Settings {
-    pub(crate) fn options(&self) -> Options {
-        Options::new().directory(self.directory.clone()).owner(self.owner).mode(self.mode)
+    fn locate(&self) -> Result<(Options, Name)> {
+        let (options, name) = locate(&self.directory, &self.name)?;
+        Ok((options.owner(self.owner).mode(self.mode), name))
     }
 
     /// Opens or creates the ring, as `mode` says, before the deadline.
     pub(crate) fn map(&self, mode: Mode, content: &Content, deadline: Deadline) -> Result<Mapped> {
-        let name = Name::new(&self.name)?;
+        let (options, name) = self.locate()?;
         loop {
             if mode != Mode::Create {
-                match self.open(&name, content) {
+                match Self::open(&options, &name, content) {
                     Err(error) if error.is_not_found() && mode == Mode::OpenOrCreate => {}
                     Err(error) if passes(&error) && !deadline.has_passed() => {
                         std::thread::sleep(RETRY.min(deadline.remaining()));
@@ -81,7 +83,7 @@ impl Settings {
                     other => return other,
                 }
             }
-            match self.create(&name, content) {
+            match Self::create(&options, &name, content) {
                 Err(Error::Memory(error))
                     if mode == Mode::OpenOrCreate
                         && matches!(*error, shm_core::Error::AlreadyExists { .. }) => {} // open theirs
@@ -90,10 +92,10 @@ impl Settings {
         }
     }
 
-    fn create(&self, name: &Name, content: &Content) -> Result<Mapped> {
+    fn create(options: &Options, name: &Name, content: &Content) -> Result<Mapped> {
         let geometry = content.geometry;
         let header = geometry.header(content.fingerprint)?;
-        let object = self.options().create_with(name, geometry.object_bytes, |region| {
+        let object = options.create_with(name, geometry.object_bytes, |region| {
             header.write(region)?;
             if geometry.kind.is_mpmc() { exchange::initialise(region, &geometry) } else { Ok(()) }
         })?;
@@ -101,8 +103,8 @@ impl Settings {
         Ok(Mapped { object, region, geometry, instance: header.instance })
     }
 
-    fn open(&self, name: &Name, content: &Content) -> Result<Mapped> {
-        let object = self.options().open(name, Access::ReadWrite)?;
+    fn open(options: &Options, name: &Name, content: &Content) -> Result<Mapped> {
+        let object = options.open(name, Access::ReadWrite)?;
         // Before anything is mapped: nobody shrinks an object that is attended.
         object.attend().map_err(|error| match error {
             // Removed since we opened it: for whoever asks for the name now, it does not exist.
@@ -120,7 +122,7 @@ impl Settings {
         }
         let notices = notices(&region, &geometry)?;
         if notices & NOTICE_REMOVED != 0 {
-            return Err(self.finish_removal(name, &object)?);
+            return Err(finish_removal(options, name, &object)?);
         }
         if notices & NOTICE_POISONED != 0 {
             return Err(Error::Corrupt("a participant has found it so"));
@@ -130,26 +132,32 @@ impl Settings {
 
     /// Opens a ring once more that this process has open, on a description of its own.
     pub(crate) fn map_again(&self, instance: Identity, content: &Content) -> Result<Mapped> {
-        match self.open(&Name::new(&self.name)?, content) {
+        let (options, name) = self.locate()?;
+        match Self::open(&options, &name, content) {
             Ok(mapped) if mapped.instance == instance => Ok(mapped),
             Ok(_) => Err(Error::Detached),
             Err(error) if error.is_not_found() => Err(Error::Detached),
             Err(error) => Err(error),
         }
     }
+}
 
-    /// A ring is marked as removed and still has its name: its remover was killed in between, or is about to
-    /// unlink it. Helps, and says what is true then: that there is no ring of that name.
-    fn finish_removal(&self, name: &Name, marked: &Object) -> Result<Error> {
-        let gone = || Error::from(shm_core::Error::NotFound { object: marked.path().to_owned() });
-        // The name may mean another ring by now: only the one that was seen marked loses it. We hold that one
-        // open, so its inode can not be another's.
-        let inode = marked.stat()?.inode;
-        self.options().remove::<Error>(name, Removal::Always, |named| {
-            if named.stat()?.inode == inode { Ok(()) } else { Err(gone()) }
-        })?;
-        Ok(gone())
-    }
+/// A ring is marked as removed and still has its name: its remover was killed in between, or is about to
+/// unlink it. Helps, and says what is true then: that there is no ring of that name.
+fn finish_removal(options: &Options, name: &Name, marked: &Object) -> Result<Error> {
+    let gone = || Error::from(shm_core::Error::NotFound { object: marked.path().to_owned() });
+    // The name may mean another ring by now: only the one that was seen marked loses it. We hold that one
+    // open, so its inode can not be another's.
+    let inode = marked.stat()?.inode;
+    options.remove::<Error>(name, Removal::Always, |named| {
+        if named.stat()?.inode == inode { Ok(()) } else { Err(gone()) }
+    })?;
+    Ok(gone())
+}
+
+/// How to open the ring `name`, which may be any [`Place`](shm_core::Place).
+pub(crate) fn locate(directory: &Directory, name: &str) -> Result<(Options, Name)> {
+    Ok(name.parse::<Place>()?.locate(directory)?)
 }
 
 /// Maps an object and reads its header, which must be that of a ring.

@@ -330,7 +330,7 @@ impl Drop for Attachment {
 /// Has the kernel mark our life word when we die. Where it does not do that, others learn of it at the end of a slice.
 fn register(object: &Object, own: (&Region, usize), role: Role) -> Result<Option<Life>> {
     let region = if role.sends() { PRODUCER_REGION_OFFSET } else { CONSUMER_REGION_OFFSET };
-    let life = Life::register(object, (region + own.1 + LIFE_OFFSET) as u64).ok();
+    let life = object.register_life((region + own.1 + LIFE_OFFSET) as u64).ok();
     if life.is_none() {
         let word: Word<u32> = own.0.word(own.1 + LIFE_OFFSET)?;
         word.store(0, Ordering::Relaxed); // a predecessor's mark is not ours

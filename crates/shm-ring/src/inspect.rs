@@ -1,6 +1,6 @@
 //! Looking at a ring without taking part: needs only the right to read, and changes nothing.
 
-use crate::attach::{notices, read};
+use crate::attach::{locate, notices, read};
 use crate::error::{End, Participant, Result, Role};
 use crate::layout::spsc::{Parts, TAIL_OFFSET};
 use crate::layout::{GEOMETRY_MESSAGE_BYTES, Geometry, Kind, NOTICE_POISONED, NOTICE_REMOVED};
@@ -8,7 +8,7 @@ use crate::mpmc::overview;
 use crate::seat::{Presence, Seat};
 use crate::spsc::bytes::walk;
 use crate::{ledger, statistics};
-use shm_core::{Access, Directory, Header, Identity, Name, Object, Options, Owner, Region};
+use shm_core::{Access, Directory, Header, Identity, Object, Owner, Region};
 
 /// What one look at a ring shows. While its participants work, the numbers may be some steps apart.
 #[derive(Clone, Debug)]
@@ -72,8 +72,8 @@ pub fn inspect(name: &str) -> Result<Status> {
 /// # Errors
 /// As [`inspect`].
 pub fn inspect_in(directory: &Directory, name: &str) -> Result<Status> {
-    let options = Options::new().directory(directory.clone()).owner(Owner::Anybody);
-    let object = options.open(&Name::new(name)?, Access::ReadOnly)?;
+    let (options, name) = locate(directory, name)?;
+    let object = options.owner(Owner::Anybody).open(&name, Access::ReadOnly)?;
     let (region, header, geometry) = read(&object, Access::ReadOnly)?;
     status(&object, &region, &header, &geometry)
 }

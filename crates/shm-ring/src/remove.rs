@@ -1,6 +1,6 @@
 //! Removing a ring's name.
 
-use crate::attach::{KNOWN_FLAGS, read, wait_words};
+use crate::attach::{KNOWN_FLAGS, locate, read, wait_words};
 use crate::error::{Error, Participant, Result, Role};
 use crate::inspect::who_sits;
 use crate::layout::mpmc;
@@ -33,8 +33,7 @@ pub fn remove_forced(name: &str) -> Result<()> {
 /// # Errors
 /// As [`remove`] and [`remove_forced`].
 pub fn remove_in(directory: &Directory, name: &str, removal: Removal) -> Result<()> {
-    let name = Name::new(name)?;
-    let options = Options::new().directory(directory.clone());
+    let (options, name) = locate(directory, name)?;
     let mut ring = None;
     let removed = options.remove::<Error>(&name, removal, |object| {
         // Marked before the name goes: whoever still finds the name is told, and helps.

@@ -1,7 +1,7 @@
 //! Cleaning up behind the dead without taking part. Nobody needs it to go on: newcomers and those who wait do
 //! the same. It can be killed at any instruction and started again, and two at once are harmless.
 
-use crate::attach::{read, wait_words};
+use crate::attach::{locate, read, wait_words};
 use crate::error::{Participant, Result, Role};
 use crate::inspect::who_sits;
 use crate::layout::Geometry;
@@ -10,7 +10,7 @@ use crate::layout::spsc::{self, WAKE_OFFSET};
 use crate::mpmc::claim::{Claims, CleanUp};
 use crate::mpmc::seat::lock_byte;
 use crate::wait::crowd::Crowd;
-use shm_core::{Access, Directory, Event, Name, Object, Options, Owner, Region, lock};
+use shm_core::{Access, Directory, Event, Object, Owner, Region, lock};
 
 /// What a repair found, and did.
 #[derive(Clone, Debug, Default)]
@@ -40,9 +40,9 @@ pub fn repair(name: &str) -> Result<Repair> {
 /// # Errors
 /// As [`repair`].
 pub fn repair_in(directory: &Directory, name: &str, dry_run: bool) -> Result<Repair> {
-    let options = Options::new().directory(directory.clone()).owner(Owner::Anybody);
+    let (options, name) = locate(directory, name)?;
     let access = if dry_run { Access::ReadOnly } else { Access::ReadWrite };
-    let object = options.open(&Name::new(name)?, access)?;
+    let object = options.owner(Owner::Anybody).open(&name, access)?;
     if !dry_run {
         object.attend()?; // nobody removes it as unused meanwhile
     }

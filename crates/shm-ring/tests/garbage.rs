@@ -68,7 +68,7 @@ fn no_word_makes_anybody_panic_or_hang() {
                     .as_mut()
                     .map(|consumer| consumer.recv_timeout(SOON).map(|message| message.to_vec()));
                 drop(Producer::builder(&name.0).attach_timeout(Duration::ZERO).open());
-                let _ = std::fs::remove_file(name.path()); // gone if the value said that it is removed
+                let _ = name.take_away(); // gone if the value said that it is removed
             }
         }
     }

@@ -71,7 +71,7 @@ fn no_word_makes_anybody_panic_or_hang() {
                 let _ = receiver.recv_timeout(Duration::ZERO).map(|message| message.to_vec());
                 drop(receiver);
                 visit(&name);
-                let _ = std::fs::remove_file(name.path()); // gone if the value said that it is removed
+                let _ = name.take_away(); // gone if the value said that it is removed
             }
         }
     });

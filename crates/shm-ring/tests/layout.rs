@@ -82,7 +82,7 @@ struct Object {
 
 impl Object {
     fn read(name: &Scratch) -> Self {
-        let bytes = std::fs::read(name.path()).unwrap();
+        let bytes = name.read_all();
         Self { explained: vec![false; bytes.len()], bytes }
     }
 

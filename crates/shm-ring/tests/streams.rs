@@ -189,7 +189,7 @@ fn a_sleeper_is_woken_by_a_removal() {
 fn alone_at_a_ring_without_a_name_is_detached() {
     let name = Scratch::new("alone");
     let mut consumer = Consumer::create(&name.0).unwrap();
-    std::fs::remove_file(name.path()).unwrap();
+    name.take_away().unwrap();
     assert!(matches!(consumer.recv(), Err(Error::Detached)));
 }
 
@@ -198,7 +198,7 @@ fn together_at_a_ring_without_a_name_all_goes_on() {
     let name = Scratch::new("together");
     let mut producer = Producer::create(&name.0).unwrap();
     let mut consumer = Consumer::open(&name.0).unwrap();
-    std::fs::remove_file(name.path()).unwrap();
+    name.take_away().unwrap();
     assert!(matches!(consumer.recv_timeout(Duration::from_millis(250)), Err(Error::TimedOut)));
     producer.send(b"x").unwrap();
     assert_eq!(consumer.recv().unwrap().to_vec(), b"x");

@@ -3,11 +3,10 @@
 #![allow(unsafe_code)] // signal masks
 
 use super::list::List;
-use super::window::Window;
+use super::window::{Source, Window};
 use crate::error::{Error, Result};
 use crate::fork::Guard;
 use core::mem::MaybeUninit;
-use std::os::fd::BorrowedFd;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 const STACK_BYTES: usize = 128 << 10;
@@ -71,7 +70,7 @@ impl Helper {
     }
 
     /// Puts the word at `offset` of the object on the list; where its entry is.
-    pub(super) fn link(&mut self, object: BorrowedFd<'_>, offset: u64) -> Result<usize> {
+    pub(super) fn link(&mut self, object: &Source<'_>, offset: u64) -> Result<usize> {
         let entry = self.window.map(object, offset)?;
         self.desk.order(Order::Link(entry));
         Ok(entry)

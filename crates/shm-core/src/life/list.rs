@@ -2,7 +2,8 @@
 
 #![allow(unsafe_code)] // memory of a layout that the kernel prescribes
 
-use super::{WAITERS, window::Window};
+use super::WAITERS;
+use super::window::Window;
 use crate::access::Atomic;
 use crate::error::{Error, Result};
 use crate::sync::{AtomicU32, AtomicUsize, Ordering};
@@ -103,6 +104,7 @@ impl List {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::life::window::Source;
     use std::os::fd::AsFd;
 
     /// What the kernel would find.
@@ -120,7 +122,7 @@ mod tests {
         let list = List::new(&window);
         let file = rustix::fs::memfd_create("list", rustix::fs::MemfdFlags::CLOEXEC).unwrap();
         rustix::fs::ftruncate(&file, 65536).unwrap();
-        let mut entry = || window.map(file.as_fd(), 40).unwrap();
+        let mut entry = || window.map(&Source::File(file.as_fd()), 40).unwrap();
         let (a, b, c) = (entry(), entry(), entry());
         assert_eq!(followed(&list), [0; 0]);
         [a, b, c].into_iter().for_each(|entry| list.link(entry, 1));

@@ -3,7 +3,7 @@
 #![allow(unsafe_code)] // fork and ptrace
 
 use super::list::List;
-use super::window::Window;
+use super::window::{Source, Window};
 use super::{LifeState, state};
 use rustix::io::{pread, pwrite};
 use rustix::process::{Pid, Signal, WaitOptions, kill_process, waitpid};
@@ -99,7 +99,7 @@ fn perform(file: &OwnedFd, operation: Operation) {
     let list = List::new(&window);
     list.follow().unwrap();
     let tid = rustix::thread::gettid().as_raw_nonzero().get().cast_unsigned();
-    let entries = WORDS.map(|offset| window.map(file.as_fd(), offset).unwrap());
+    let entries = WORDS.map(|offset| window.map(&Source::File(file.as_fd()), offset).unwrap());
     list.link(entries[0], tid);
     list.link(entries[1], tid);
     let head = window.base().as_ptr() as u64;

@@ -8,9 +8,19 @@ use core::ffi::c_void;
 use core::ptr::NonNull;
 use rustix::io::Errno;
 use rustix::mm::{
-    Advice, MapFlags, MprotectFlags, ProtFlags, madvise, mmap, mmap_anonymous, mprotect, munmap,
+    Advice, MapFlags, MprotectFlags, MremapFlags, ProtFlags, madvise, mmap, mmap_anonymous, mprotect,
+    mremap_fixed, munmap,
 };
 use std::os::fd::BorrowedFd;
+
+/// Through what an object's page is mapped.
+#[derive(Debug)]
+pub(super) enum Source<'a> {
+    /// Its file.
+    File(BorrowedFd<'a>),
+    /// A shared mapping of it, which begins at this address.
+    Mapping(usize),
+}
 
 /// Pairs of pages, one for each life word. The kernel follows no more than 2048 entries of a list.
 const SLOTS: usize = 2040;
@@ -69,8 +79,8 @@ impl Window {
         PAIRS * self.page_bytes
     }
 
-    /// Maps the word at `offset` of the object; where its entry belongs, from the base on. Both can be written.
-    pub(super) fn map(&mut self, object: BorrowedFd<'_>, offset: u64) -> Result<usize> {
+    /// Maps the page of the word at `offset` of the object; where its entry belongs, from the base on. Both can be written.
+    pub(super) fn map(&mut self, object: &Source<'_>, offset: u64) -> Result<usize> {
         let full = || Error::System {
             call: "set_robust_list",
             object: OBJECT.to_owned(),
@@ -79,10 +89,7 @@ impl Window {
         let pair = self.taken.iter().position(|taken| !taken).ok_or_else(full)?;
         self.open(pair).map_err(|errno| Error::system("mprotect", "an entry of a life word", errno))?;
         let in_page = offset % self.page_bytes as u64;
-        let (place, rights) = (self.word_page(pair), ProtFlags::READ | ProtFlags::WRITE);
-        let flags = MapFlags::SHARED | MapFlags::FIXED;
-        // SAFETY: a page of our reservation, which no entry on the list belongs to.
-        let mapped = unsafe { mmap(place, self.page_bytes, rights, flags, object, offset - in_page) };
+        let mapped = self.map_page(pair, object, offset - in_page);
         mapped.map_err(|errno| {
             // Rights are looked at before anything is changed. After another failure there may be a hole in the
             // reservation, and then somebody else's mapping: this pair is not used again.
@@ -93,6 +100,25 @@ impl Window {
         self.taken[pair] = true;
         #[allow(clippy::cast_possible_truncation)] // less than a page
         Ok(pair * self.page_bytes + in_page as usize)
+    }
+
+    fn map_page(&self, pair: usize, object: &Source<'_>, offset: u64) -> rustix::io::Result<()> {
+        let (place, rights) = (self.word_page(pair), ProtFlags::READ | ProtFlags::WRITE);
+        match *object {
+            Source::File(file) => {
+                let flags = MapFlags::SHARED | MapFlags::FIXED;
+                // SAFETY: a page of our reservation, which no entry on the list belongs to.
+                unsafe { mmap(place, self.page_bytes, rights, flags, file, offset) }.map(drop)
+            }
+            Source::Mapping(address) => {
+                #[allow(clippy::cast_possible_truncation)] // in the mapping
+                let page = core::ptr::without_provenance_mut(address + offset as usize);
+                let flags = MremapFlags::MAYMOVE;
+                // SAFETY: an old size of 0 leaves a shared mapping as it is and maps the same page once more, here:
+                // a page of our reservation, which no entry on the list belongs to.
+                unsafe { mremap_fixed(page, 0, self.page_bytes, flags, place) }.map(drop)
+            }
+        }
     }
 
     /// Takes the page of a word away whose entry is not on the list any more.
@@ -157,12 +183,13 @@ mod tests {
         let file = rustix::fs::memfd_create("window", rustix::fs::MemfdFlags::CLOEXEC).unwrap();
         rustix::fs::ftruncate(&file, 3 * window.page_bytes as u64).unwrap();
         let at = 2 * window.page_bytes as u64 + 24;
-        let entries: Vec<usize> = (0..SLOTS).map(|_| window.map(file.as_fd(), at).unwrap()).collect();
+        let entries: Vec<usize> =
+            (0..SLOTS).map(|_| window.map(&Source::File(file.as_fd()), at).unwrap()).collect();
         assert!(
             entries.iter().enumerate().all(|(slot, entry)| *entry == (slot + 1) * window.page_bytes + 24)
         );
-        assert!(window.map(file.as_fd(), at).unwrap_err().to_string().contains("at most"));
+        assert!(window.map(&Source::File(file.as_fd()), at).unwrap_err().to_string().contains("at most"));
         window.unmap(entries[1000]);
-        assert_eq!(window.map(file.as_fd(), 8).unwrap(), 1001 * window.page_bytes + 8);
+        assert_eq!(window.map(&Source::File(file.as_fd()), 8).unwrap(), 1001 * window.page_bytes + 8);
     }
 }

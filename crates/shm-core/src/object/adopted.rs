@@ -1,5 +1,6 @@
 //! Objects that came as a descriptor, not by a name.
 
+use super::handle::Body;
 use super::{Object, stat, without_locks};
 use crate::error::{Error, Result};
 use crate::fork::Descriptor;
@@ -52,12 +53,18 @@ impl Object {
         });
         let descriptor =
             descriptor.map_err(|errno: rustix::io::Errno| Error::system("fcntl(F_SETFD)", label, errno))?;
-        Ok(Self { descriptor, path: label.to_owned(), nameless: stat.links == 0, own_locks })
+        Ok(Self {
+            descriptor,
+            path: label.to_owned(),
+            nameless: stat.links == 0,
+            own_locks,
+            body: Body::File,
+        })
     }
 
     /// One that has no name, and whose description nobody else has.
     pub(crate) fn without_name(descriptor: Descriptor, label: String) -> Self {
-        Self { descriptor, path: label, nameless: true, own_locks: true }
+        Self { descriptor, path: label, nameless: true, own_locks: true, body: Body::File }
     }
 
     /// Whether locks on this object are nobody else's: always, but for some that came

@@ -22,7 +22,7 @@ use rustix::io::Errno;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
 const MODE_UNTIL_COMPLETE: Mode = Mode::RUSR.union(Mode::WUSR);
-const MODE_DEFAULT: u32 = 0o600;
+pub(super) const MODE_DEFAULT: u32 = 0o600;
 
 /// The unnamed file of a new object, with the temporary name it may need.
 struct Unborn {
@@ -45,7 +45,7 @@ impl Drop for Temporary {
     }
 }
 
-pub(super) fn create(
+pub(super) fn create_file(
     options: &Options,
     name: &Name,
     bytes: u64,

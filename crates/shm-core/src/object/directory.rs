@@ -2,7 +2,9 @@
 
 use super::stat;
 use crate::error::{Error, Result};
-use crate::name::Name;
+use crate::name::{COMPANION_PREFIX, Name};
+use crate::place::Place;
+use crate::sysv::Key;
 use rustix::fs::{self, Mode, OFlags};
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
@@ -59,6 +61,23 @@ impl Directory {
         }
         names.sort();
         Ok(names)
+    }
+
+    /// The [places](Place) in it, sorted: of [names](Self::names), and of System V segments whose companions are here.
+    ///
+    /// # Errors
+    /// When it can not be read.
+    pub fn places(&self) -> Result<Vec<Place>> {
+        let mut places: Vec<Place> = self.names()?.into_iter().map(Place::Posix).collect();
+        let failed = |errno| Error::system("readdir", self.path.display(), errno);
+        let entries = fs::Dir::read_from(self.open()?).map_err(failed)?;
+        let mut keys: Vec<Key> = entries
+            .flatten()
+            .filter_map(|entry| entry.file_name().to_str().ok()?.strip_prefix(COMPANION_PREFIX)?.parse().ok())
+            .collect();
+        keys.sort_unstable();
+        places.extend(keys.into_iter().map(Place::Sysv));
+        Ok(places)
     }
 
     pub(super) fn open(&self) -> Result<OwnedFd> {

@@ -1,10 +1,13 @@
 //! An open object: what can be asked of it and done to it through its descriptor.
 
 use super::{Stat, allocate, retry, stat, without_locks};
-use crate::error::{Error, Result};
+use crate::error::{Cause, Error, Result};
 use crate::fork::Descriptor;
+use crate::life::Life;
 use crate::lock::{self, Lock};
+use crate::offset::Span;
 use crate::region::{Access, Region};
+use crate::sysv::Segment;
 use rustix::fs::{self, Mode};
 use std::os::fd::{AsFd, BorrowedFd};
 
@@ -24,12 +27,23 @@ pub struct Object {
     pub(super) nameless: bool,
     /// Nobody else has its open file description, so its locks are its own.
     pub(super) own_locks: bool,
+    /// Where its bytes are.
+    pub(super) body: Body,
+}
+
+/// Where an object's bytes are. Name, locks and rights are the file's in any case.
+#[derive(Debug)]
+pub(super) enum Body {
+    /// In the file itself.
+    File,
+    /// In a System V segment, of which the file is the companion.
+    Segment(Segment),
 }
 
 impl Object {
     /// One that was opened by its name, or is going to get one.
     pub(super) fn named(descriptor: Descriptor, path: String) -> Self {
-        Self { descriptor, path, nameless: false, own_locks: true }
+        Self { descriptor, path, nameless: false, own_locks: true, body: Body::File }
     }
 
     /// The path it was opened by; for showing to people.
@@ -42,7 +56,14 @@ impl Object {
     /// # Errors
     /// When the system refuses.
     pub fn stat(&self) -> Result<Stat> {
-        stat::of(self.here()?, &self.path)
+        let file = stat::of(self.here()?, &self.path)?;
+        match &self.body {
+            Body::File => Ok(file),
+            Body::Segment(segment) => {
+                let stat = segment.stat()?;
+                Ok(Stat { bytes: stat.bytes, allocated_bytes: stat.rounded_bytes, ..file })
+            }
+        }
     }
 
     /// Declares that this descriptor uses the object: as long as it is open, the object is not removed
@@ -77,6 +98,9 @@ impl Object {
     /// # Errors
     /// When the system refuses.
     pub fn chmod(&self, mode: u32) -> Result<()> {
+        if let Body::Segment(segment) = &self.body {
+            segment.set(None, None, Some(mode & 0o777))?;
+        }
         fs::fchmod(self.here()?, Mode::from_raw_mode(mode & 0o777))
             .map_err(|errno| Error::system("fchmod", &self.path, errno))
     }
@@ -86,6 +110,9 @@ impl Object {
     /// # Errors
     /// When the system refuses, as it does for everybody but root in most cases.
     pub fn chown(&self, user: Option<u32>, group: Option<u32>) -> Result<()> {
+        if let Body::Segment(segment) = &self.body {
+            segment.set(user, group, None)?;
+        }
         let user = user.map(rustix::process::Uid::from_raw);
         let group = group.map(rustix::process::Gid::from_raw);
         fs::fchown(self.here()?, user, group).map_err(|errno| Error::system("fchown", &self.path, errno))
@@ -161,6 +188,10 @@ impl Object {
                 found_bytes: stat.allocated_bytes,
             });
         }
+        if let Body::Segment(segment) = &self.body {
+            let first = usize::try_from(offset).unwrap_or(usize::MAX); // it fits, as seen above
+            return segment.attach(access)?.part(Span::new(first, length));
+        }
         let mut options = memmap2::MmapOptions::new();
         options.offset(offset).len(length);
         let unlocked = without_locks(self.descriptor(), access);
@@ -181,8 +212,37 @@ impl Object {
     /// When the system refuses.
     pub fn read_at(&self, offset: u64, bytes: &mut [u8]) -> Result<usize> {
         let descriptor = self.here()?;
+        if let Body::Segment(segment) = &self.body {
+            let region = segment.attach(Access::ReadOnly)?;
+            let first = usize::try_from(offset).map_or(region.bytes(), |offset| offset.min(region.bytes()));
+            let length = bytes.len().min(region.bytes() - first);
+            region.copy_out(first, &mut bytes[..length])?;
+            return Ok(length);
+        }
         retry(|| rustix::io::pread(descriptor, &mut *bytes, offset))
             .map_err(|errno| Error::system("pread", &self.path, errno))
+    }
+
+    /// Registers a [life word](crate::life) of this process at `offset`.
+    ///
+    /// # Errors
+    /// As [`Life::register`].
+    pub fn register_life(&self, offset: u64) -> Result<Life> {
+        match &self.body {
+            Body::File => Life::register(self, offset),
+            Body::Segment(segment) => Life::register_in(&segment.attach(Access::ReadWrite)?, offset),
+        }
+    }
+
+    /// Removes the segment in which the bytes are, if they are in one. Who has attached it keeps it.
+    pub(super) fn remove_segment(&self) -> Result<()> {
+        match &self.body {
+            Body::File => Ok(()),
+            Body::Segment(segment) => match segment.remove() {
+                Err(Error::Refused { cause: Cause::NoSuchSegment, .. }) => Ok(()),
+                removed => removed,
+            },
+        }
     }
 
     /// The descriptor, for locks and for passing on. In a forked child it refers to nothing.

@@ -27,6 +27,8 @@ pub(super) fn remove<E: From<Error>>(
     let object = options.open_named(name, Access::ReadWrite)?;
     let directory = claim(options, name, removal, &object)?;
     check(&object)?;
+    // Before the name: a segment that is gone is found to be by its companion, but not the other way round.
+    object.remove_segment()?;
     // Everybody who unlinks holds the lock we hold, on the object that the name was just seen to
     // mean; so between the look and this call the name means the same.
     fs::unlinkat(directory, name.as_str(), AtFlags::empty())

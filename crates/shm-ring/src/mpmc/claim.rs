@@ -97,7 +97,7 @@ impl Claims {
     /// Has the kernel mark the seat's life word when we die. Where it does not do that, others learn of it at the end
     /// of a slice. The caller holds the seat's lock.
     pub(crate) fn register_life(&self, object: &Object, seat: u64) -> Result<Option<Life>> {
-        let life = Life::register(object, lock_byte(seat) + LIFE_OFFSET as u64).ok();
+        let life = object.register_life(lock_byte(seat) + LIFE_OFFSET as u64).ok();
         if life.is_none() {
             self.clear_life(seat)?;
         }
