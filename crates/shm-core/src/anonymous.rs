@@ -1,4 +1,5 @@
-//! Shared memory without a name: a process and the children that it forks afterwards have it in common, and nobody else.
+//! Shared memory without a name: a process and the children that it forks afterwards have it in common, and nobody
+//! else.
 //!
 //! What is stored in it by parent or child is seen by the other: the mapping is shared (`MAP_SHARED`), which forks
 //! leave as it is, and nothing in this crate wipes it or keeps it from children (see [`crate::fork`] for what is).
@@ -53,11 +54,12 @@ pub fn map_with(bytes: u64, huge_pages: HugePages) -> Result<(Region, u64)> {
     map_in(bytes, ordinary, MapFlags::empty()).map(|region| (region, ordinary))
 }
 
-/// Maps `bytes` zero bytes through `/dev/zero`: the same memory by an older way, for systems that refuse `MAP_ANONYMOUS`.
+/// Maps `bytes` zero bytes through `/dev/zero`: the same memory by an older way, for systems that refuse
+/// `MAP_ANONYMOUS`.
 ///
 /// # Errors
-/// As [`map`]; [`Error::Refused`] when there is no `/dev/zero` that can be opened, and [`Error::NotAnObject`] when what has
-/// that name is something else, as it may be in a root directory of somebody's making.
+/// As [`map`]; [`Error::Refused`] when there is no `/dev/zero` that can be opened, and [`Error::NotAnObject`] when
+/// what has that name is something else, as it may be in a root directory of somebody's making.
 pub fn dev_zero(bytes: u64) -> Result<Region> {
     const PATH: &str = "/dev/zero";
     if bytes == 0 {

@@ -189,6 +189,28 @@ impl Error {
             errno => Self::System { call, object, source: errno.into() },
         }
     }
+
+    /// The text of those that tell of memory that is no named object; nothing for the others.
+    fn fmt_refusal(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Refused { call, object, bytes: 0, cause, source } => {
+                write!(f, "{call} failed on {object}: {source}: {cause}")
+            }
+            Self::Refused { call, object, bytes, cause, source } => {
+                write!(f, "{call} failed on {object} of {bytes} bytes: {source}: {cause}")
+            }
+            Self::Conflict { object, asked, found } => write!(
+                f,
+                "{object} exists with {found}, and {asked} were asked for; ask for what it has, unlink it, or choose \
+                 another name"
+            ),
+            Self::NoMechanism { object, bytes, refusals } => {
+                write!(f, "nothing gives {object} its {bytes} bytes")?;
+                refusals.iter().try_for_each(|refusal| write!(f, "; {refusal}"))
+            }
+            _ => Ok(()),
+        }
+    }
 }
 
 impl fmt::Display for Error {
@@ -233,21 +255,7 @@ impl fmt::Display for Error {
             Self::Forked { object } => {
                 write!(f, "{object} was opened before a fork and is the parent's; open it anew in the child")
             }
-            Self::Refused { call, object, bytes: 0, cause, source } => {
-                write!(f, "{call} failed on {object}: {source}: {cause}")
-            }
-            Self::Refused { call, object, bytes, cause, source } => {
-                write!(f, "{call} failed on {object} of {bytes} bytes: {source}: {cause}")
-            }
-            Self::Conflict { object, asked, found } => write!(
-                f,
-                "{object} exists with {found}, and {asked} were asked for; ask for what it has, unlink it, or choose \
-                 another name"
-            ),
-            Self::NoMechanism { object, bytes, refusals } => {
-                write!(f, "nothing gives {object} its {bytes} bytes")?;
-                refusals.iter().try_for_each(|refusal| write!(f, "; {refusal}"))
-            }
+            Self::Refused { .. } | Self::Conflict { .. } | Self::NoMechanism { .. } => self.fmt_refusal(f),
             Self::ZeroLength { object } => {
                 write!(f, "{object} has length zero and can not be mapped; give it a size first")
             }

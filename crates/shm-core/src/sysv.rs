@@ -26,9 +26,9 @@
 //! # Memory
 //!
 //! No file system's size limits segments, but `/proc/sys/kernel/shmmax` (bytes in one), `shmall` (pages in all) and
-//! `shmmni` (how many). Space is promised at creation as far as `/proc/sys/vm/overcommit_memory` demands, and taken page by
-//! page at the first touch. By default the kernel promises more than it has: then a touch may end this or another
-//! process as out of memory. Huge pages are set aside when the segment is created.
+//! `shmmni` (how many). Space is promised at creation as far as `/proc/sys/vm/overcommit_memory` demands, and taken
+//! page by page at the first touch. By default the kernel promises more than it has: then a touch may end this or
+//! another process as out of memory. Huge pages are set aside when the segment is created.
 //!
 //! # Permission
 //!

@@ -124,8 +124,8 @@ impl Segment {
         call::set(self.id, description).map_err(|errno| self.refused("shmctl(IPC_SET)", errno))
     }
 
-    /// Removes it: nobody finds it by its key any more, and its memory goes when the last process has detached
-    /// it, now if it is attached nowhere. Those attached keep it and are not told. Removing it again is no error as long
+    /// Removes it: nobody finds it by its key any more, and its memory goes when the last process has detached it,
+    /// now if it is attached nowhere. Those attached keep it and are not told. Removing it again is no error as long
     /// as somebody is attached.
     ///
     /// # Errors

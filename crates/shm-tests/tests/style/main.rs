@@ -38,13 +38,14 @@ const UNSAFE: [&str; 19] = [
 const REFERENCES: [&str; 2] = ["crates/shm-core/src/access.rs", "crates/shm-core/src/copy.rs"];
 
 /// What looks like a reference from a pointer, and is none.
-const NO_REFERENCES: [(&str, &str); 7] = [
+const NO_REFERENCES: [(&str, &str); 8] = [
     ("crates/shm-core/src/event.rs", ".timespec().as_ref()"),
     ("crates/shm-core/src/life.rs", "&mut *lock()"),
     ("crates/shm-core/src/life.rs", "unlocked.as_ref()"),
     ("crates/shm-core/src/life/helper.rs", "&mut *order"),
     ("crates/shm-core/src/object/handle.rs", "&mut *bytes"),
     ("crates/shm-core/src/object/handle.rs", "unlocked.as_ref()"),
+    ("crates/shm-core/src/sysv/key.rs", "path.as_ref()"),
     ("crates/shm-core/src/word.rs", ".timespec().as_ref()"),
 ];
 
