@@ -257,6 +257,7 @@ mod tests {
             size.contains("the zone \"conflict\" exists with 4096 bytes") && size.contains("8192"),
             "{size}"
         );
+        assert!(matches!(Zone::create("conflict", 4095), Err(Error::Conflict { .. })), "a smaller one, too");
         let way = told(Zone::create_with("conflict", 4096, Mechanism::Anonymous));
         assert!(way.contains("exists with mechanism /dev/zero"), "{way}");
         assert!(Zone::create("conflict", 4096).unwrap().existed());
