@@ -40,6 +40,7 @@ const ROLES: &[(&str, Role)] = &[
     ("test and be killed", segments::test_and_be_killed),
     ("share with children", zones::share_with_children),
     ("make zones and stay", zones::make_zones_and_stay),
+    ("make zones for ever", zones::make_zones_for_ever),
     ("leave a segment", zones::leave_a_segment),
 ];
 

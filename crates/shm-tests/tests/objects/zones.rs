@@ -13,6 +13,7 @@ pub(crate) fn tests() -> Vec<Test> {
         children_share_every_kind,
         a_killed_creator_leaves_no_segment,
         what_was_left_between_two_calls_is_removed,
+        creators_killed_anywhere_leave_nothing_to_the_next,
     ]
 }
 
@@ -178,5 +179,35 @@ fn what_was_left_between_two_calls_is_removed() {
     for id in [under_way, another_s] {
         Segment::from_id(id).remove().unwrap();
     }
+    await_none(&segments);
+}
+
+/// Role: makes and forgets zones by System V until it is killed.
+pub(crate) fn make_zones_for_ever(_: &[String]) {
+    begin();
+    peer::say("begins");
+    loop {
+        let zone = Zone::create_with("for ever", BYTES, Mechanism::SystemV).unwrap();
+        zone.region().write_value(LAST, &1_u8).unwrap();
+        Zone::unlink("for ever").unwrap();
+    }
+}
+
+fn creators_killed_anywhere_leave_nothing_to_the_next() {
+    let mut segments = Segments::new();
+    for round in 0_u64..200 {
+        let mut creator = segments.start("make zones for ever", &[]);
+        creator.expect("begins");
+        // A moment at random; which one decides nothing.
+        std::thread::sleep(std::time::Duration::from_micros(round * 37 % 1000));
+        creator.kill();
+    }
+    let mut next = segments.start("make zones and stay", &[]);
+    next.expect("the child is there");
+    // Those that are still being taken down are marked, and go by themselves.
+    let left: Vec<_> = segments.listing().into_iter().filter(|one| !one.marked_for_removal).collect();
+    assert!(left.is_empty(), "{left:?}");
+    next.signal(Signal::KILL);
+    next.status();
     await_none(&segments);
 }
