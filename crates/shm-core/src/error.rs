@@ -1,13 +1,13 @@
 //! What can go wrong with shared memory. Every message says what to do about it.
 
-mod cause;
-
-pub use cause::Cause;
 use std::fmt;
 use std::io;
 
 /// `Result` with this crate's [`Error`].
 pub type Result<T> = std::result::Result<T, Error>;
+
+mod cause;
+pub use cause::Cause;
 
 /// An error of `shm-core`.
 #[derive(Debug)]

@@ -55,7 +55,7 @@ mod segment;
 mod stat;
 
 use crate::error::{Error, Result};
-use crate::huge::{self, HugePages};
+use crate::huge::HugePages;
 use crate::object::{Birth, Owner};
 use crate::system::page_bytes;
 pub use key::Key;
@@ -72,7 +72,7 @@ const MODE_DEFAULT: u32 = 0o600;
 pub struct Options {
     mode: Option<u32>,
     owner: Owner,
-    huge_pages: HugePages,
+    huge_pages: Option<HugePages>,
 }
 
 impl Options {
@@ -96,10 +96,10 @@ impl Options {
         self
     }
 
-    /// Whether a new segment is to have huge pages. They are set aside at once, so that no touch can fail later.
+    /// A new segment is to have huge pages. They are set aside at once, so that no touch can fail later.
     #[must_use]
     pub fn huge_pages(mut self, huge_pages: HugePages) -> Self {
-        self.huge_pages = huge_pages;
+        self.huge_pages = Some(huge_pages);
         self
     }
 
@@ -125,7 +125,7 @@ impl Options {
     /// # Errors
     /// [`Error::Refused`]: there is none, or it is smaller.
     pub fn open(&self, key: Key, bytes: u64) -> Result<Segment> {
-        let get = Get { key: Some(key), bytes, creating: false, huge: false };
+        let get = Get { key: Some(key), bytes, creating: false, huge: None };
         let id = call::get(key.as_raw(), bytes, 0).map_err(|errno| get.refused(errno))?;
         Ok(self.segment(id, Some(key), bytes, None))
     }
@@ -163,13 +163,15 @@ impl Options {
         let raw = key.map_or(libc::IPC_PRIVATE, Key::as_raw);
         let mode = self.mode.unwrap_or(MODE_DEFAULT).cast_signed();
         let flags = libc::IPC_CREAT | libc::IPC_EXCL | mode;
-        let ordinary = Get { key, bytes, creating: true, huge: false };
-        if self.huge_pages != HugePages::No {
-            match call::get(raw, bytes, flags | libc::SHM_HUGETLB) {
-                Ok(id) => return Ok(self.segment(id, key, bytes, huge::pool().page_bytes)),
+        let ordinary = Get { key, bytes, creating: true, huge: None };
+        if let Some(wanted) = self.huge_pages {
+            // Of sizes that are none there are no pages: the kernel's own answer for those.
+            let size = wanted.size_flag().map(|flag| flag.cast_signed() | libc::SHM_HUGETLB | flags);
+            match size.map_or(Err(Errno::INVAL), |flags| call::get(raw, bytes, flags)) {
+                Ok(id) => return Ok(self.segment(id, key, bytes, Some(wanted.page_bytes()))),
                 // What ordinary pages are no cure for.
-                Err(errno) if self.huge_pages == HugePages::Require || errno == Errno::EXIST => {
-                    return Err(Get { huge: true, ..ordinary }.refused(errno));
+                Err(errno) if !wanted.falls_back() || errno == Errno::EXIST => {
+                    return Err(Get { huge: Some(wanted), ..ordinary }.refused(errno));
                 }
                 Err(_) => {}
             }

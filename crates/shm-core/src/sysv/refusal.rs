@@ -2,7 +2,7 @@
 
 use super::{Key, call};
 use crate::error::{Cause, Error};
-use crate::huge;
+use crate::huge::HugePages;
 use rustix::io::Errno;
 use rustix::process::{Resource, getrlimit};
 
@@ -12,7 +12,7 @@ pub(super) struct Get {
     pub(super) key: Option<Key>,
     pub(super) bytes: u64,
     pub(super) creating: bool,
-    pub(super) huge: bool,
+    pub(super) huge: Option<HugePages>,
 }
 
 impl Get {
@@ -22,11 +22,12 @@ impl Get {
             Errno::EXIST => Cause::Exists,
             Errno::ACCESS => Cause::Mode,
             Errno::INVAL if !self.creating => Cause::Smaller { found_bytes: self.found_bytes() },
-            Errno::INVAL if !self.huge || limit("shmmax").is_some_and(|limit| self.bytes > limit) => {
-                Cause::TooLarge { limit_bytes: limit("shmmax") }
+            Errno::INVAL if limit("shmmax").is_some_and(|limit| self.bytes > limit) => too_large(),
+            Errno::PERM if self.huge.is_some() => Cause::HugePagesForbidden,
+            Errno::NOMEM | Errno::INVAL | Errno::NOSYS if self.huge.is_some() => {
+                self.huge.map_or(Cause::Other, Cause::huge_pool)
             }
-            Errno::NOMEM | Errno::INVAL | Errno::NOSYS if self.huge => huge::exhausted(),
-            Errno::PERM if self.huge => Cause::HugePagesForbidden,
+            Errno::INVAL => too_large(),
             Errno::NOMEM => Cause::OutOfMemory,
             Errno::NOSPC => out_of_space(),
             _ => Cause::Other,
@@ -62,6 +63,10 @@ pub(super) fn on_segment(call: &'static str, object: String, bytes: u64, errno: 
 /// A segment's name for people.
 pub(super) fn show_key(key: Key) -> String {
     format!("the System V segment of key {key}")
+}
+
+fn too_large() -> Cause {
+    Cause::TooLarge { limit_bytes: limit("shmmax") }
 }
 
 /// The kernel has one answer for two limits; the one that is reached was it.

@@ -89,8 +89,8 @@ impl Segment {
         self.key
     }
 
-    /// Bytes in each of its pages, if this handle created it: whether it got the huge pages that it
-    /// [preferred](crate::HugePages::Prefer). `None` if it was opened: the kernel does not tell.
+    /// Bytes in each of its pages, if this handle created it: whether it got huge pages, where
+    /// [ordinary ones](crate::HugePages::or_ordinary) would do. `None` if it was opened: the kernel does not tell.
     pub fn page_bytes(&self) -> Option<u64> {
         self.page_bytes
     }

@@ -2,7 +2,7 @@
 
 use rustix::process::Signal;
 use shm_core::sysv::{self, Key, Options, Segment};
-use shm_core::{Access, Birth, Deadline, Error, HugePages, Region, error::Cause, huge};
+use shm_core::{Access, Birth, Deadline, Error, HugePages, Region, error::Cause};
 use shm_tests::segments::begin;
 use shm_tests::{FUSE, Peer, Segments, Test, peer, process, tests};
 use std::os::unix::process::ExitStatusExt;
@@ -320,32 +320,32 @@ fn a_killed_process_is_detached_and_its_segment_told_as_stale() {
 }
 
 fn huge_pages_are_had_or_told() {
+    const HUGE: u64 = 2 << 20;
     let segments = Segments::new();
-    let required = Options::new().huge_pages(HugePages::Require);
-    // More than any pool holds.
-    let error = required.create(segments.key(), 1 << 46).unwrap_err();
-    let refused = matches!(
-        error,
-        Error::Refused {
-            cause: Cause::HugePool { .. } | Cause::HugePagesForbidden,
-            bytes: 0x4000_0000_0000,
-            ..
-        }
-    );
-    assert!(refused && error.to_string().contains("let it fall back to ordinary pages"), "{error}");
-    let pool = huge::pool();
+    // More than any pool holds, and a size that there is not.
+    for (bytes, page_bytes) in [(1 << 46, HUGE), (1, 1 << 13), (1, 3 << 20)] {
+        let error =
+            Options::new().huge_pages(HugePages::of(page_bytes)).create(segments.key(), bytes).unwrap_err();
+        let Error::Refused { cause: Cause::HugePool { .. } | Cause::HugePagesForbidden, bytes: told, .. } =
+            error
+        else {
+            panic!("{error}")
+        };
+        assert_eq!(told, bytes);
+        assert!(error.to_string().contains("let it fall back to ordinary pages"), "{error}");
+    }
+    let required = Options::new().huge_pages(HugePages::of(HUGE));
     match required.private(5000) {
         Ok(segment) => {
-            assert_eq!(segment.page_bytes(), pool.page_bytes);
-            assert_eq!(Some(segment.stat().unwrap().rounded_bytes), pool.page_bytes);
+            assert_eq!(segment.page_bytes(), Some(HUGE));
+            assert_eq!(segment.stat().unwrap().rounded_bytes, HUGE);
             segment.remove().unwrap();
         }
         Err(error) => assert!(matches!(error, Error::Refused { .. }), "{error}"),
     }
-    let preferred = Options::new().huge_pages(HugePages::Prefer);
+    let preferred = Options::new().huge_pages(HugePages::of(HUGE).or_ordinary());
     let segment = preferred.create(segments.key(), 5000).unwrap();
-    let page = segment.page_bytes().unwrap();
-    assert!(page == PAGE || Some(page) == pool.page_bytes, "{page}");
+    assert!([Some(PAGE), Some(HUGE)].contains(&segment.page_bytes()), "{segment:?}");
     segment.attach(Access::ReadWrite).unwrap().write_value(4999, &1_u8).unwrap();
     let error = preferred.create(segment.key().unwrap(), 5000).unwrap_err();
     assert!(matches!(error, Error::Refused { cause: Cause::Exists, .. }), "{error}");

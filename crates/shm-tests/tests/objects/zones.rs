@@ -63,7 +63,7 @@ pub(crate) fn share_with_children(_: &[String]) {
     for how in [Fork::Handled, Fork::Bare] {
         for region in [
             anonymous::map(BYTES).unwrap(),
-            anonymous::map_with(BYTES, HugePages::Prefer).unwrap().0,
+            anonymous::map_huge(BYTES, HugePages::of(2 << 20).or_ordinary()).unwrap().0,
             anonymous::dev_zero(BYTES).unwrap(),
         ] {
             exchange(how, &region, || region.clone());
