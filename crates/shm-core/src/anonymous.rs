@@ -1,5 +1,5 @@
-//! Shared memory without a name: a process and the children that it forks afterwards have it in common, and
-//! nobody else.
+//! Shared memory without a name: a process and the children that it forks afterwards have it in common, and nobody
+//! else.
 //!
 //! What is stored in it by parent or child is seen by the other: the mapping is shared (`MAP_SHARED`), which forks
 //! leave as it is, and nothing in this crate wipes it or keeps it from children (see [`crate::fork`] for what is).
@@ -22,7 +22,7 @@
 
 use crate::error::{Cause, Error, Result};
 use crate::fork::Descriptor;
-use crate::huge::{self, HugePages};
+use crate::huge::HugePages;
 use crate::region::{Access, Held, Region};
 use crate::system::page_bytes;
 use core::ptr::NonNull;
@@ -30,40 +30,39 @@ use rustix::fs::{self, FileType, Mode, OFlags};
 use rustix::io::Errno;
 use rustix::mm::{MapFlags, ProtFlags, mmap_anonymous, munmap};
 
-/// What messages call it.
-const MEMORY: &str = "anonymous memory";
-
 /// Maps `bytes` zero bytes that this process shares with the children it forks from now on.
 ///
 /// # Errors
 /// [`Error::ZeroLength`]; [`Error::Refused`] when the kernel does not promise so much memory.
 pub fn map(bytes: u64) -> Result<Region> {
-    map_with(bytes, None).map(|(region, _)| region)
+    map_in(bytes, None)
 }
 
-/// The same, in huge pages if they are asked for; with the bytes in each page that it got.
+/// The same, in huge pages; with the bytes in each page that it got.
 ///
 /// # Errors
-/// As [`map`], and [`Error::Refused`] with what the pool holds when huge pages are required and it has too few.
-pub fn map_with(bytes: u64, huge_pages: Option<HugePages>) -> Result<(Region, u64)> {
-    let ordinary = page_bytes() as u64;
-    if let Some(huge_pages) = huge_pages {
-        let page = huge_pages.page_bytes();
-        let size = huge_pages.size_flag().ok_or_else(|| huge::no_such_size(MEMORY, page))?;
-        match map_in(bytes, page, MapFlags::HUGETLB | MapFlags::from_bits_retain(size)) {
-            Err(Error::Refused { .. }) if huge_pages.falls_back() => {}
-            mapped => return mapped.map(|region| (region, page)),
-        }
+/// As [`map`], and [`Error::Refused`] with what the pool holds when it has too few and ordinary ones will not do.
+///
+/// ```
+/// use shm_core::{HugePages, anonymous};
+/// let (region, page_bytes) = anonymous::map_huge(4096, HugePages::of(2 << 20).or_ordinary())?;
+/// assert!(region.bytes() == 4096 && page_bytes >= 4096);
+/// # Ok::<(), shm_core::Error>(())
+/// ```
+pub fn map_huge(bytes: u64, huge_pages: HugePages) -> Result<(Region, u64)> {
+    match map_in(bytes, Some(huge_pages)) {
+        Err(Error::Refused { .. }) if huge_pages.falls_back() => {}
+        mapped => return mapped.map(|region| (region, huge_pages.page_bytes())),
     }
-    map_in(bytes, ordinary, MapFlags::empty()).map(|region| (region, ordinary))
+    map(bytes).map(|region| (region, page_bytes() as u64))
 }
 
 /// Maps `bytes` zero bytes through `/dev/zero`: the same memory by an older way, for systems that refuse
 /// `MAP_ANONYMOUS`.
 ///
 /// # Errors
-/// As [`map`]; [`Error::Refused`] when there is no `/dev/zero` that can be opened, and [`Error::NotAnObject`] when what
-/// has that name is something else, as it may be in a root directory of somebody's making.
+/// As [`map`]; [`Error::Refused`] when there is no `/dev/zero` that can be opened, and [`Error::NotAnObject`] when
+/// what has that name is something else, as it may be in a root directory of somebody's making.
 pub fn dev_zero(bytes: u64) -> Result<Region> {
     const PATH: &str = "/dev/zero";
     if bytes == 0 {
@@ -87,31 +86,39 @@ pub fn dev_zero(bytes: u64) -> Result<Region> {
     Region::from_mapping(mapping, Access::ReadWrite)
 }
 
-fn map_in(bytes: u64, page_bytes: u64, flags: MapFlags) -> Result<Region> {
+fn map_in(bytes: u64, huge_pages: Option<HugePages>) -> Result<Region> {
+    const MEMORY: &str = "anonymous memory";
     if bytes == 0 {
         return Err(Error::ZeroLength { object: MEMORY.to_owned() });
     }
-    let is_huge = flags.contains(MapFlags::HUGETLB);
-    let call =
-        if is_huge { "mmap(MAP_SHARED|MAP_ANONYMOUS|MAP_HUGETLB)" } else { "mmap(MAP_SHARED|MAP_ANONYMOUS)" };
-    let refused =
-        |errno: Errno| refused(call, MEMORY, bytes, cause(errno, is_huge.then_some(page_bytes)), errno);
+    let call = match huge_pages {
+        None => "mmap(MAP_SHARED|MAP_ANONYMOUS)",
+        Some(_) => "mmap(MAP_SHARED|MAP_ANONYMOUS|MAP_HUGETLB)",
+    };
+    let refused = |errno: Errno| refused(call, MEMORY, bytes, cause(errno, huge_pages), errno);
+    let (page, flags) = match huge_pages {
+        None => (page_bytes() as u64, MapFlags::SHARED),
+        // Of sizes that are none there are no pages: the kernel's own answer for those.
+        Some(wanted) => {
+            let size = wanted.size_flag().ok_or_else(|| refused(Errno::INVAL))?;
+            (wanted.page_bytes(), MapFlags::SHARED | MapFlags::HUGETLB | MapFlags::from_bits_retain(size))
+        }
+    };
     // Whole pages: what is not, can not be unmapped where pages are huge.
-    let whole = bytes.checked_next_multiple_of(page_bytes).and_then(|whole| isize::try_from(whole).ok());
+    let whole = bytes.checked_next_multiple_of(page).and_then(|whole| isize::try_from(whole).ok());
     let whole = whole.ok_or_else(|| refused(Errno::NOMEM))?.unsigned_abs();
     let rights = ProtFlags::READ | ProtFlags::WRITE;
     // SAFETY: a new mapping where the kernel likes.
-    let base = unsafe { mmap_anonymous(core::ptr::null_mut(), whole, rights, flags | MapFlags::SHARED) }
-        .map_err(refused)?;
+    let base = unsafe { mmap_anonymous(core::ptr::null_mut(), whole, rights, flags) }.map_err(refused)?;
     let base = NonNull::new(base.cast()).ok_or_else(|| refused(Errno::NOMEM))?;
     let length = usize::try_from(bytes).map_err(|_| refused(Errno::NOMEM))?;
     // SAFETY: at least `length` bytes are mapped there for reading and writing, until this is dropped.
     unsafe { Region::from_held(Box::new(Mapping { base, bytes: whole }), length, Access::ReadWrite) }
 }
 
-fn cause(errno: Errno, huge_page_bytes: Option<u64>) -> Cause {
-    match (errno, huge_page_bytes) {
-        (Errno::NOMEM | Errno::INVAL, Some(page_bytes)) => huge::exhausted(page_bytes),
+fn cause(errno: Errno, huge_pages: Option<HugePages>) -> Cause {
+    match (errno, huge_pages) {
+        (Errno::NOMEM | Errno::INVAL, Some(wanted)) => Cause::huge_pool(wanted),
         (Errno::NOMEM, None) => Cause::OutOfMemory,
         _ => Cause::Other,
     }
@@ -213,13 +220,17 @@ mod tests {
 
     #[test]
     fn huge_pages_are_had_or_told() {
-        // More than any pool holds.
-        let too_many = 1 << 46;
-        let error = map_with(too_many, Some(HugePages::of(2 << 20))).unwrap_err();
-        assert!(matches!(error, Error::Refused { cause: Cause::HugePool { .. }, .. }), "{error}");
-        assert!(error.to_string().contains("vm.nr_hugepages"), "{error}");
+        // More than any pool holds, and a size that there is not.
+        for (bytes, page_bytes) in [(1 << 46, 2 << 20), (1, 3 << 20), (1, 1 << 13)] {
+            let error = map_huge(bytes, HugePages::of(page_bytes)).unwrap_err();
+            let Error::Refused { cause: Cause::HugePool { page_bytes: told, .. }, .. } = error else {
+                panic!("{error}")
+            };
+            assert_eq!(told, page_bytes);
+            assert!(error.to_string().contains("fall back to ordinary pages"), "{error}");
+        }
         // In ordinary ones, where there is no pool.
-        let (region, page) = map_with(5000, Some(HugePages::of(2 << 20).or_ordinary())).unwrap();
+        let (region, page) = map_huge(5000, HugePages::of(2 << 20).or_ordinary()).unwrap();
         assert_eq!(region.bytes(), 5000);
         assert!(page == 4096 || page == 2 << 20, "{page}");
         region.write_value(4999, &1_u8).unwrap();

@@ -4,7 +4,7 @@
 //! ones, and then whatever asks for huge pages is told [`Error::OutOfHugePages`] when it is made: not
 //! with a signal when it is touched.
 
-use crate::error::{Cause, Error, Result};
+use crate::error::{Error, Result};
 use rustix::fs;
 use std::os::fd::AsFd;
 
@@ -90,13 +90,6 @@ pub(crate) fn out_of(object: &str, page_bytes: u64, bytes: u64) -> Error {
     let free_pages =
         pools().iter().find(|pool| pool.page_bytes == page_bytes).map_or(0, |pool| pool.free_pages);
     Error::OutOfHugePages { object: object.to_owned(), page_bytes, bytes, free_pages }
-}
-
-/// That the pool of one size is to blame, with what it holds.
-pub(crate) fn exhausted(page_bytes: u64) -> Cause {
-    let pool = pools().into_iter().find(|pool| pool.page_bytes == page_bytes);
-    let [free, total] = [pool.map(|pool| pool.free_pages), pool.map(|pool| pool.pages)];
-    Cause::HugePool { free, total, page_bytes: Some(page_bytes) }
 }
 
 /// The error of `object`, which asks for pages of a size that there is not.

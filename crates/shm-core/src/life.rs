@@ -163,9 +163,10 @@ impl Life {
                 region_bytes: usize::try_from(bytes).unwrap_or(usize::MAX),
             });
         }
+        let section = Section::enter(); // no fork copies what is opened here
         let unlocked = without_locks(object.as_fd(), Access::ReadWrite);
         let file = unlocked.as_ref().map_or(object.as_fd(), AsFd::as_fd);
-        Self::link(&Source::File(file), offset)
+        Self::link(&section, &Source::File(file), offset)
     }
 
     /// The same for memory that has no descriptor: the word at `offset` of a region that shares all of its pages, such
@@ -182,11 +183,10 @@ impl Life {
         if !(region.address() as u64).is_multiple_of(page_bytes) {
             return Err(Error::Unaligned { offset: region.address() as u64, alignment: page_bytes });
         }
-        Self::link(&Source::Mapping(region.address()), offset)
+        Self::link(&Section::enter(), &Source::Mapping(region.address()), offset)
     }
 
-    fn link(source: &Source<'_>, offset: u64) -> Result<Self> {
-        let _section = Section::enter();
+    fn link(_section: &Section, source: &Source<'_>, offset: u64) -> Result<Self> {
         let guard = Guard::new();
         let mut place = lock();
         let mut helper = match place.take() {

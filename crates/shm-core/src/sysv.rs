@@ -26,9 +26,9 @@
 //! # Memory
 //!
 //! No file system's size limits segments, but `/proc/sys/kernel/shmmax` (bytes in one), `shmall` (pages in all) and
-//! `shmmni` (how many). Space is promised at creation as far as `/proc/sys/vm/overcommit_memory` demands, and taken page by
-//! page at the first touch. By default the kernel promises more than it has: then a touch may end this or another
-//! process as out of memory. Huge pages are set aside when the segment is created.
+//! `shmmni` (how many). Space is promised at creation as far as `/proc/sys/vm/overcommit_memory` demands, and taken
+//! page by page at the first touch. By default the kernel promises more than it has: then a touch may end this or
+//! another process as out of memory. Huge pages are set aside when the segment is created.
 //!
 //! # Permission
 //!
@@ -55,7 +55,7 @@ mod segment;
 mod stat;
 
 use crate::error::{Error, Result};
-use crate::huge::{self, HugePages};
+use crate::huge::HugePages;
 use crate::object::{Birth, Owner};
 use crate::system::page_bytes;
 pub use key::Key;
@@ -125,7 +125,7 @@ impl Options {
     /// # Errors
     /// [`Error::Refused`]: there is none, or it is smaller.
     pub fn open(&self, key: Key, bytes: u64) -> Result<Segment> {
-        let get = Get { key: Some(key), bytes, creating: false, huge_page_bytes: None };
+        let get = Get { key: Some(key), bytes, creating: false, huge: None };
         let id = call::get(key.as_raw(), bytes, 0).map_err(|errno| get.refused(errno))?;
         Ok(self.segment(id, Some(key), bytes, None))
     }
@@ -163,16 +163,15 @@ impl Options {
         let raw = key.map_or(libc::IPC_PRIVATE, Key::as_raw);
         let mode = self.mode.unwrap_or(MODE_DEFAULT).cast_signed();
         let flags = libc::IPC_CREAT | libc::IPC_EXCL | mode;
-        let ordinary = Get { key, bytes, creating: true, huge_page_bytes: None };
-        if let Some(huge_pages) = self.huge_pages {
-            let page = huge_pages.page_bytes();
-            let size =
-                huge_pages.size_flag().ok_or_else(|| huge::no_such_size("a System V segment", page))?;
-            match call::get(raw, bytes, flags | libc::SHM_HUGETLB | size.cast_signed()) {
-                Ok(id) => return Ok(self.segment(id, key, bytes, Some(page))),
+        let ordinary = Get { key, bytes, creating: true, huge: None };
+        if let Some(wanted) = self.huge_pages {
+            // Of sizes that are none there are no pages: the kernel's own answer for those.
+            let size = wanted.size_flag().map(|flag| flag.cast_signed() | libc::SHM_HUGETLB | flags);
+            match size.map_or(Err(Errno::INVAL), |flags| call::get(raw, bytes, flags)) {
+                Ok(id) => return Ok(self.segment(id, key, bytes, Some(wanted.page_bytes()))),
                 // What ordinary pages are no cure for.
-                Err(errno) if !huge_pages.falls_back() || errno == Errno::EXIST => {
-                    return Err(Get { huge_page_bytes: Some(page), ..ordinary }.refused(errno));
+                Err(errno) if !wanted.falls_back() || errno == Errno::EXIST => {
+                    return Err(Get { huge: Some(wanted), ..ordinary }.refused(errno));
                 }
                 Err(_) => {}
             }

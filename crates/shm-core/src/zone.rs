@@ -1,7 +1,7 @@
 //! Shared zones: memory that a process makes under a name before it forks workers, and finds again by that name.
 //!
-//! The idea is nginx's: a zone has a name, a size and an address, and knows whether it existed already; its
-//! memory comes from whichever of three mechanisms the system has (see [`Mechanism`]); and asking again for a zone of the
+//! The idea is nginx's: a zone has a name, a size and an address, and knows whether it existed already; its memory
+//! comes from whichever of three mechanisms the system has (see [`Mechanism`]); and asking again for a zone of the
 //! same name and size, as a new configuration does, gives the memory that is there, with what is in it. nginx chooses
 //! the mechanism when it is built; here it is chosen where the program runs.
 //!
@@ -43,9 +43,9 @@ pub enum Mechanism {
     Anonymous,
     /// A shared mapping of `/dev/zero`; see [`anonymous::dev_zero`].
     DevZero,
-    /// A private System V segment that is marked for removal as soon as it is attached. Between its creation and that mark
-    /// there are two system calls; what a creator killed just there leaves, the next zone by this mechanism and user
-    /// removes.
+    /// A private System V segment that is marked for removal as soon as it is attached. Between its creation and that
+    /// mark there are two system calls; what a creator killed just there leaves, the next zone by this mechanism and
+    /// user removes.
     SystemV,
 }
 
@@ -174,8 +174,8 @@ impl Zone {
         self.region.address()
     }
 
-    /// Whether it was there, and its content may be somebody's, when this handle was made. A copy in a forked child still
-    /// tells of its parent's call.
+    /// Whether it was there, and its content may be somebody's, when this handle was made. A copy in a forked child
+    /// still tells of its parent's call.
     pub fn existed(&self) -> bool {
         self.existed
     }
@@ -257,6 +257,7 @@ mod tests {
             size.contains("the zone \"conflict\" exists with 4096 bytes") && size.contains("8192"),
             "{size}"
         );
+        assert!(matches!(Zone::create("conflict", 4095), Err(Error::Conflict { .. })), "a smaller one, too");
         let way = told(Zone::create_with("conflict", 4096, Mechanism::Anonymous));
         assert!(way.contains("exists with mechanism /dev/zero"), "{way}");
         assert!(Zone::create("conflict", 4096).unwrap().existed());

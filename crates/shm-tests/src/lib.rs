@@ -13,10 +13,12 @@ pub mod need;
 pub mod peer;
 pub mod process;
 pub mod scratch;
+pub mod segments;
 
 pub use need::{Need, Test, run};
 pub use peer::Peer;
 pub use scratch::Scratch;
+pub use segments::Segments;
 
 /// After this long a process that owes an answer is taken to hang.
 pub const FUSE: std::time::Duration = std::time::Duration::from_secs(60);

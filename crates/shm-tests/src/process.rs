@@ -48,3 +48,22 @@ pub fn set_group_of_all_threads() {
     // SAFETY: it takes no pointers.
     assert_eq!(unsafe { libc::setgid(group) }, 0);
 }
+
+/// Stores a byte through a region that does not allow it, as no safe code can. The processor refuses, and the
+/// process dies of it (SIGSEGV), without a core dump.
+pub fn store_against_the_rules(region: &shm_core::Region) {
+    let none = rustix::process::Rlimit { current: Some(0), maximum: Some(0) };
+    rustix::process::setrlimit(rustix::process::Resource::Core, none).unwrap();
+    let target = region.pointer(shm_core::Span::new(0, 1)).unwrap();
+    // SAFETY: none; what becomes of it is the test.
+    unsafe { target.write_volatile(1) };
+}
+
+/// Becomes an ordinary user, with no groups besides that user's own. Only this thread does; in a role there is no
+/// other.
+pub fn become_user(user: u32) {
+    let (uid, gid) = (rustix::process::Uid::from_raw(user), rustix::process::Gid::from_raw(user));
+    rustix::thread::set_thread_groups(&[]).unwrap();
+    rustix::thread::set_thread_res_gid(gid, gid, gid).unwrap();
+    rustix::thread::set_thread_res_uid(uid, uid, uid).unwrap();
+}

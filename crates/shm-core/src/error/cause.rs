@@ -1,5 +1,6 @@
 //! Why the kernel refused memory, as far as its answer and its limits tell.
 
+use crate::huge::{HugePages, pools};
 use std::fmt;
 
 /// Why the kernel refused memory that is no file, or something done to it. Its text says which limit or permission
@@ -41,14 +42,12 @@ pub enum Cause {
     },
     /// The kernel does not promise so much memory, or has no address space for it.
     OutOfMemory,
-    /// The pool of huge pages holds too few, or there is none.
+    /// The pool of huge pages of this size holds too few, or there is none.
     HugePool {
-        /// Free pages in the pool.
-        free: Option<u64>,
-        /// All pages of the pool.
-        total: Option<u64>,
-        /// Bytes in each.
-        page_bytes: Option<u64>,
+        /// Bytes in each page.
+        page_bytes: u64,
+        /// Free pages in the pool; `None` where there is no pool of that size.
+        free_pages: Option<u64>,
     },
     /// This user may not have segments of huge pages.
     HugePagesForbidden,
@@ -59,6 +58,15 @@ pub enum Cause {
     },
     /// Something else; the errno says what.
     Other,
+}
+
+impl Cause {
+    /// That there are not enough of these huge pages, with what their pool holds now.
+    pub(crate) fn huge_pool(wanted: HugePages) -> Self {
+        let page_bytes = wanted.page_bytes();
+        let pool = pools().into_iter().find(|pool| pool.page_bytes == page_bytes);
+        Self::HugePool { page_bytes, free_pages: pool.map(|pool| pool.free_pages) }
+    }
 }
 
 /// A number that may be unknown.
@@ -106,13 +114,15 @@ impl fmt::Display for Cause {
                 "the kernel does not promise that much; ask for less, free memory, or see \
                  /proc/sys/vm/overcommit_memory and ulimit -v",
             ),
-            Self::HugePool { free, total, page_bytes } => write!(
+            Self::HugePool { page_bytes, free_pages: Some(free) } => write!(
                 f,
-                "the pool has {} free huge pages of {} ({} bytes each); enlarge it (sysctl vm.nr_hugepages), \
-                 or let it fall back to ordinary pages",
-                known(*free),
-                known(*total),
-                known(*page_bytes)
+                "{free} huge pages of {page_bytes} bytes are free; enlarge the pool (sysctl vm.nr_hugepages), ask for \
+                 less, or let it fall back to ordinary pages"
+            ),
+            Self::HugePool { page_bytes, free_pages: None } => write!(
+                f,
+                "this machine has no huge pages of {page_bytes} bytes; choose a size that \
+                 /sys/kernel/mm/hugepages shows, or let it fall back to ordinary pages"
             ),
             Self::HugePagesForbidden => f.write_str(
                 "this user may not have segments of huge pages; enter a group of theirs in \
@@ -148,7 +158,11 @@ mod tests {
                 "SHMALL = 7 pages and have 7; remove",
             ),
             (Cause::OutOfMemory, "ask for less"),
-            (Cause::HugePool { free: some, total: some, page_bytes: some }, "vm.nr_hugepages"),
+            (
+                Cause::HugePool { page_bytes: 9, free_pages: some },
+                "7 huge pages of 9 bytes are free; enlarge the pool",
+            ),
+            (Cause::HugePool { page_bytes: 9, free_pages: None }, "no huge pages of 9 bytes; choose a size"),
             (Cause::HugePagesForbidden, "hugetlb_shm_group"),
             (Cause::LockLimit { limit_bytes: some }, "RLIMIT_MEMLOCK is 7 bytes; lock less"),
             (Cause::Other, "manual page"),

@@ -79,7 +79,8 @@ impl Window {
         PAIRS * self.page_bytes
     }
 
-    /// Maps the page of the word at `offset` of the object; where its entry belongs, from the base on. Both can be written.
+    /// Maps the page of the word at `offset` of the object; where its entry belongs, from the base on. Both can be
+    /// written.
     pub(super) fn map(&mut self, object: &Source<'_>, offset: u64) -> Result<usize> {
         let full = || Error::System {
             call: "set_robust_list",

@@ -2,7 +2,7 @@
 
 use super::{Key, call};
 use crate::error::{Cause, Error};
-use crate::huge;
+use crate::huge::HugePages;
 use rustix::io::Errno;
 use rustix::process::{Resource, getrlimit};
 
@@ -12,38 +12,28 @@ pub(super) struct Get {
     pub(super) key: Option<Key>,
     pub(super) bytes: u64,
     pub(super) creating: bool,
-    /// Bytes in each of the huge pages it was to have.
-    pub(super) huge_page_bytes: Option<u64>,
+    pub(super) huge: Option<HugePages>,
 }
 
 impl Get {
     pub(super) fn refused(self, errno: Errno) -> Error {
-        let cause = match (errno, self.huge_page_bytes) {
-            (Errno::PERM, Some(_)) => Cause::HugePagesForbidden,
-            (Errno::NOMEM | Errno::INVAL | Errno::NOSYS, Some(page)) if !self.is_too_large() => {
-                huge::exhausted(page)
-            }
-            _ => self.ordinary_cause(errno),
-        };
-        let object = self.key.map_or_else(|| "a private System V segment".to_owned(), show_key);
-        Error::Refused { call: "shmget", object, bytes: self.bytes, cause, source: errno.into() }
-    }
-
-    fn ordinary_cause(self, errno: Errno) -> Cause {
-        match errno {
+        let cause = match errno {
             Errno::NOENT => Cause::NoSuchSegment,
             Errno::EXIST => Cause::Exists,
             Errno::ACCESS => Cause::Mode,
             Errno::INVAL if !self.creating => Cause::Smaller { found_bytes: self.found_bytes() },
-            Errno::INVAL => Cause::TooLarge { limit_bytes: limit("shmmax") },
+            Errno::INVAL if limit("shmmax").is_some_and(|limit| self.bytes > limit) => too_large(),
+            Errno::PERM if self.huge.is_some() => Cause::HugePagesForbidden,
+            Errno::NOMEM | Errno::INVAL | Errno::NOSYS if self.huge.is_some() => {
+                self.huge.map_or(Cause::Other, Cause::huge_pool)
+            }
+            Errno::INVAL => too_large(),
             Errno::NOMEM => Cause::OutOfMemory,
             Errno::NOSPC => out_of_space(),
             _ => Cause::Other,
-        }
-    }
-
-    fn is_too_large(self) -> bool {
-        limit("shmmax").is_some_and(|limit| self.bytes > limit)
+        };
+        let object = self.key.map_or_else(|| "a private System V segment".to_owned(), show_key);
+        Error::Refused { call: "shmget", object, bytes: self.bytes, cause, source: errno.into() }
     }
 
     /// The size of the segment that was too small, if it still is and this user may know.
@@ -73,6 +63,10 @@ pub(super) fn on_segment(call: &'static str, object: String, bytes: u64, errno: 
 /// A segment's name for people.
 pub(super) fn show_key(key: Key) -> String {
     format!("the System V segment of key {key}")
+}
+
+fn too_large() -> Cause {
+    Cause::TooLarge { limit_bytes: limit("shmmax") }
 }
 
 /// The kernel has one answer for two limits; the one that is reached was it.

@@ -89,8 +89,8 @@ impl Segment {
         self.key
     }
 
-    /// Bytes in each of its pages, if this handle created it: whether it got the huge pages that it
-    /// [preferred](crate::HugePages::or_ordinary). `None` if it was opened: the kernel does not tell.
+    /// Bytes in each of its pages, if this handle created it: whether it got huge pages, where
+    /// [ordinary ones](crate::HugePages::or_ordinary) would do. `None` if it was opened: the kernel does not tell.
     pub fn page_bytes(&self) -> Option<u64> {
         self.page_bytes
     }
@@ -124,8 +124,8 @@ impl Segment {
         call::set(self.id, description).map_err(|errno| self.refused("shmctl(IPC_SET)", errno))
     }
 
-    /// Removes it: nobody finds it by its key any more, and its memory goes when the last process has detached
-    /// it, now if it is attached nowhere. Those attached keep it and are not told. Removing it again is no error as long
+    /// Removes it: nobody finds it by its key any more, and its memory goes when the last process has detached it,
+    /// now if it is attached nowhere. Those attached keep it and are not told. Removing it again is no error as long
     /// as somebody is attached.
     ///
     /// # Errors

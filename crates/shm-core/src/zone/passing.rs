@@ -1,10 +1,10 @@
 //! System V segments that go with the processes that have them.
 //!
-//! A segment is created, attached, and marked for removal at once: from then on it goes with its last attachment. A creator
-//! killed between the first and the last of these three calls leaves it, with no key and attached nowhere. So
-//! segments made here carry a mark, and whoever makes the next one removes those that are left. The mark is the mode: no
-//! other program has a reason for one that lets everybody but the owner execute and nothing else. Since to execute alone
-//! attaches nothing, it gives nobody a right.
+//! A segment is created, attached, and marked for removal at once: from then on it goes with its last attachment. A
+//! creator killed between the first and the last of these three calls leaves it, with no key and attached nowhere. So
+//! segments made here carry a mark, and whoever makes the next one removes those that are left. The mark is the mode:
+//! no other program has a reason for one that lets everybody but the owner execute and nothing else. Since to execute
+//! alone attaches nothing, it gives nobody a right.
 
 use crate::error::Result;
 use crate::region::{Access, Region};

@@ -8,8 +8,8 @@ use std::process::{Child, Command, Stdio};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// A ring's name, removed with whatever has it when this goes out of scope, after a failure too. In which kind of memory
-/// the ring is, `SHMRING_TEST_MEMORY` says: `posix` (the default), `file` or `sysv`.
+/// A ring's name, removed with whatever has it when this goes out of scope, after a failure too. In which kind of
+/// memory the ring is, `SHMRING_TEST_MEMORY` says: `posix` (the default), `file` or `sysv`.
 pub(crate) struct Scratch(pub(crate) String);
 
 impl Scratch {

@@ -8,6 +8,9 @@ mod hijack;
 mod life;
 mod marks;
 mod race;
+mod segments;
+mod segments_refused;
+mod zones;
 
 use shm_tests::peer::Role;
 
@@ -28,10 +31,30 @@ const ROLES: &[(&str, Role)] = &[
     ("fork", forked::fork),
     ("fork barely", forked::fork_barely),
     ("fork while opening", forked::fork_while_opening),
+    ("answer in a segment", segments::answer_in_a_segment),
+    ("store into a segment", segments::store_into_a_segment),
+    ("race for a segment", segments::race_for_a_segment),
+    ("hold a segment", segments::hold_a_segment),
+    ("be refused one's own segment", segments_refused::be_refused_ones_own_segment),
+    ("lock nothing", segments_refused::lock_nothing),
+    ("test and be killed", segments::test_and_be_killed),
+    ("share with children", zones::share_with_children),
+    ("make zones and stay", zones::make_zones_and_stay),
+    ("make zones for ever", zones::make_zones_for_ever),
+    ("leave a segment", zones::leave_a_segment),
 ];
 
 fn main() {
-    let tests =
-        [basics::tests(), forked::tests(), hijack::tests(), life::tests(), marks::tests(), race::tests()];
+    let tests = [
+        basics::tests(),
+        forked::tests(),
+        hijack::tests(),
+        life::tests(),
+        marks::tests(),
+        race::tests(),
+        segments::tests(),
+        segments_refused::tests(),
+        zones::tests(),
+    ];
     shm_tests::run(ROLES, tests.into_iter().flatten().collect());
 }

@@ -1,7 +1,7 @@
 //! Other users, and programs in another language.
 
-use rustix::thread::{set_thread_groups, set_thread_res_gid, set_thread_res_uid};
 use shm_core::{Access, Error, Name, Options, Owner, Removal};
+use shm_tests::process::become_user;
 use shm_tests::{Need, Peer, Scratch, Test, peer, scratch, tests};
 use std::os::unix::fs::PermissionsExt;
 use std::process::Command;
@@ -52,14 +52,6 @@ fn a_foreign_object_is_refused() {
     by(Owner::Anybody).open(&name, Access::ReadOnly).unwrap();
     by(Owner::User(DAEMON)).unlink(&name).unwrap();
     assert_eq!(scratch.listing(), [""; 0]);
-}
-
-/// Only this thread changes its user; in a role there is no other.
-fn become_user(user: u32) {
-    let (uid, gid) = (rustix::process::Uid::from_raw(user), rustix::process::Gid::from_raw(user));
-    set_thread_groups(&[]).unwrap();
-    set_thread_res_gid(gid, gid, gid).unwrap();
-    set_thread_res_uid(uid, uid, uid).unwrap();
 }
 
 /// Role, with the arguments directory, and the names of root's object and of another user's.

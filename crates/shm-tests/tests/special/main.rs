@@ -7,6 +7,7 @@ mod foreign;
 mod framework;
 mod kill;
 mod namespaces;
+mod segments;
 mod space;
 
 use shm_tests::peer::Role;
@@ -22,9 +23,19 @@ const ROLES: &[(&str, Role)] = &[
     ("use a pid again", namespaces::use_a_pid_again),
     ("open as another user", foreign::open_as_another_user),
     ("create as another user", foreign::create_as_another_user),
+    ("use root's segments", segments::use_roots_segments),
+    ("squat keys", segments::squat_keys),
+    ("reach the limits", segments::reach_the_limits),
 ];
 
 fn main() {
-    let tests = [framework::tests(), kill::tests(), namespaces::tests(), space::tests(), foreign::tests()];
+    let tests = [
+        framework::tests(),
+        kill::tests(),
+        namespaces::tests(),
+        segments::tests(),
+        space::tests(),
+        foreign::tests(),
+    ];
     shm_tests::run(ROLES, tests.into_iter().flatten().collect());
 }
