@@ -310,28 +310,11 @@ impl fmt::Display for Error {
                 "{length} bytes at offset {offset} do not lie within a region of {region_bytes} bytes"
             ),
             Self::ReadOnly => f.write_str("the region is mapped for reading only; map it for writing"),
-            Self::Foreign { object } => write!(
-                f,
-                "{object} was not made by shmring (no magic number at its beginning); choose another name"
-            ),
-            Self::OlderLayout { object, found, supported } => write!(
-                f,
-                "{object} has layout version {found}, older than {supported}, which this program reads; \
-                 drain it with the program that made it, remove it and create it anew"
-            ),
-            Self::NewerLayout { object, found, supported } => write!(
-                f,
-                "{object} has layout version {found}, newer than {supported}, which this program reads; \
-                 upgrade this program"
-            ),
-            Self::Truncated { object, expected_bytes, found_bytes } => write!(
-                f,
-                "{object} is truncated: {found_bytes} of {expected_bytes} bytes are there; \
-                 remove it and create it anew"
-            ),
-            Self::Damaged { object, field } => {
-                write!(f, "{object} has a damaged header ({field}); remove it and create it anew")
-            }
+            Self::Foreign { .. }
+            | Self::OlderLayout { .. }
+            | Self::NewerLayout { .. }
+            | Self::Truncated { .. }
+            | Self::Damaged { .. } => text::of_content(self, f),
             Self::OutOfHugePages { .. }
             | Self::NoSuchPageSize { .. }
             | Self::LockLimit { .. }

@@ -1,4 +1,4 @@
-//! What errors say, where there is much to say: of mappings, and of descriptors.
+//! What errors say, where there is much to say: of content, mappings and descriptors.
 
 use super::Error;
 use std::fmt;
@@ -66,6 +66,34 @@ pub(super) fn of_descriptors(error: &Error, f: &mut fmt::Formatter<'_>) -> fmt::
             "the kernel cut descriptors off the message: more came than were agreed, or this process has too \
                  many open (RLIMIT_NOFILE); close the socket",
         ),
+        other => write!(f, "{other:?}"), // none, as above
+    }
+}
+
+pub(super) fn of_content(error: &Error, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    match error {
+        Error::Foreign { object } => write!(
+            f,
+            "{object} was not made by shmring (no magic number at its beginning); choose another name"
+        ),
+        Error::OlderLayout { object, found, supported } => write!(
+            f,
+            "{object} has layout version {found}, older than {supported}, which this program reads; \
+                 drain it with the program that made it, remove it and create it anew"
+        ),
+        Error::NewerLayout { object, found, supported } => write!(
+            f,
+            "{object} has layout version {found}, newer than {supported}, which this program reads; \
+                 upgrade this program"
+        ),
+        Error::Truncated { object, expected_bytes, found_bytes } => write!(
+            f,
+            "{object} is truncated: {found_bytes} of {expected_bytes} bytes are there; \
+                 remove it and create it anew"
+        ),
+        Error::Damaged { object, field } => {
+            write!(f, "{object} has a damaged header ({field}); remove it and create it anew")
+        }
         other => write!(f, "{other:?}"), // none, as above
     }
 }
