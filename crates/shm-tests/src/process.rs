@@ -48,3 +48,10 @@ pub fn set_group_of_all_threads() {
     // SAFETY: it takes no pointers.
     assert_eq!(unsafe { libc::setgid(group) }, 0);
 }
+
+/// Has the kernel take a region's pages out of the object behind it (`MADV_REMOVE`), if it lets us.
+pub fn remove_pages(region: &shm_core::Region) -> rustix::io::Result<()> {
+    let address = core::ptr::with_exposed_provenance_mut(region.address());
+    // SAFETY: the region's own pages, to which no references exist; they read as zero afterwards.
+    unsafe { rustix::mm::madvise(address, region.bytes(), rustix::mm::Advice::LinuxRemove) }
+}

@@ -118,8 +118,8 @@ impl Object {
     ///
     /// # Errors
     /// [`Error::RegionInUse`], [`Error::OutOfBounds`] when the object is shorter, [`Error::Unsupported`] when the
-    /// region is not one of this object, for [`Remap::Anew`] when it is private (what was changed in it would be lost), and
-    /// for [`Remap::Move`] where huge pages can not grow; and as [`map_with`](Self::map_with).
+    /// region is not one of this object, for [`Remap::Anew`] when it is private (what was changed in it would be
+    /// lost), and for [`Remap::Move`] where huge pages can not grow; and as [`map_with`](Self::map_with).
     pub fn remap(&self, region: &mut Region, bytes: u64, how: Remap) -> Result<()> {
         let refuse = |reason| Err(Error::Unsupported { what: "remapping", reason });
         let origin = region.sole_origin()?;

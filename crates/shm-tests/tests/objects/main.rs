@@ -5,9 +5,12 @@
 mod basics;
 mod forked;
 mod hijack;
+mod kept;
 mod life;
 mod marks;
+mod passed;
 mod race;
+mod sealed;
 
 use shm_tests::peer::Role;
 
@@ -28,10 +31,23 @@ const ROLES: &[(&str, Role)] = &[
     ("fork", forked::fork),
     ("fork barely", forked::fork_barely),
     ("fork while opening", forked::fork_while_opening),
+    ("fork without a region", kept::fork_without_a_region),
+    ("judge descriptors", passed::judge_descriptors),
+    ("receive without room", passed::receive_without_room),
+    ("attack", sealed::attack),
 ];
 
 fn main() {
-    let tests =
-        [basics::tests(), forked::tests(), hijack::tests(), life::tests(), marks::tests(), race::tests()];
+    let tests = [
+        basics::tests(),
+        forked::tests(),
+        hijack::tests(),
+        kept::tests(),
+        life::tests(),
+        marks::tests(),
+        passed::tests(),
+        race::tests(),
+        sealed::tests(),
+    ];
     shm_tests::run(ROLES, tests.into_iter().flatten().collect());
 }
