@@ -4,7 +4,8 @@
 //! Data flows one way through this crate, and a file uses only what stands before it:
 //!
 //! [`name`] → [`object`] → [`region`] → [`header`], with [`word`], [`event`], [`lock`], [`life`], [`offset`],
-//! [`mod@line`] and [`mod@fork`] beside them.
+//! [`mod@line`] and [`mod@fork`] beside them. Objects without a name come from [`memfd`], are made safe to
+//! hand out by [`seal`], and go from process to process by [`pass`].
 //!
 //! Three rules hold everywhere:
 //!

@@ -16,6 +16,7 @@ pub(crate) fn tests() -> Vec<Test> {
 }
 
 const BYTES: u64 = 8192;
+const LAST: usize = 8191;
 
 fn soon() -> Deadline {
     Deadline::after(FUSE)
@@ -56,7 +57,7 @@ pub(crate) fn judge_descriptors(arguments: &[String]) {
         let object = Object::from_descriptor(descriptor, "what came").unwrap();
         let region = object.map(Access::ReadOnly).unwrap();
         assert!(lock::try_lock(&object, 7, lock::Lock::Shared).unwrap());
-        peer::say(&format!("taken: {}", region.read_value::<u8>(BYTES as usize - 1).unwrap()));
+        peer::say(&format!("taken: {}", region.read_value::<u8>(LAST).unwrap()));
         assert_eq!(peer::listen().as_deref(), Some("on"));
     }
 }
@@ -108,7 +109,7 @@ fn a_receiver_shares_memory_and_has_locks_of_its_own() {
     judge.expect("ready");
     let object = Memfd::new("shared").create(BYTES).unwrap();
     let region = object.map(Access::ReadWrite).unwrap();
-    region.copy_in(BYTES as usize - 1, &[42]).unwrap();
+    region.copy_in(LAST, &[42]).unwrap();
     seal::apply(&object, Seals::RECEIVER_SAFE, "shared").unwrap();
     pass::send(&socket, b"x", &[object.as_fd()], soon()).unwrap();
     judge.expect("taken: 42");

@@ -17,11 +17,11 @@ pub(crate) fn tests() -> Vec<Test> {
 
 const PAGE: u64 = 4096;
 // Users that every Linux has, and that own nothing here.
-const DAEMON: u32 = 1;
+pub(crate) const DAEMON: u32 = 1;
 const BIN: u32 = 2;
 
 /// A directory that every user may write.
-fn open_to_all() -> Scratch {
+pub(crate) fn open_to_all() -> Scratch {
     let scratch = Scratch::private();
     std::fs::set_permissions(scratch.directory(), PermissionsExt::from_mode(0o1777)).unwrap();
     scratch
@@ -55,7 +55,7 @@ fn a_foreign_object_is_refused() {
 }
 
 /// Only this thread changes its user; in a role there is no other.
-fn become_user(user: u32) {
+pub(crate) fn become_user(user: u32) {
     let (uid, gid) = (rustix::process::Uid::from_raw(user), rustix::process::Gid::from_raw(user));
     set_thread_groups(&[]).unwrap();
     set_thread_res_gid(gid, gid, gid).unwrap();

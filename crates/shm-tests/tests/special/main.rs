@@ -6,6 +6,8 @@
 mod foreign;
 mod framework;
 mod kill;
+mod limits;
+mod mapped;
 mod namespaces;
 mod space;
 
@@ -22,9 +24,23 @@ const ROLES: &[(&str, Role)] = &[
     ("use a pid again", namespaces::use_a_pid_again),
     ("open as another user", foreign::open_as_another_user),
     ("create as another user", foreign::create_as_another_user),
+    ("lock too much", limits::lock_too_much),
+    ("map what another user sent", mapped::map_what_another_user_sent),
+    ("map what may only be read", mapped::map_what_may_only_be_read),
+    ("map on a full file system", mapped::map_on_a_full_file_system),
+    ("map on a read-only file system", mapped::map_on_a_read_only_file_system),
+    ("meet from another pid namespace", mapped::meet_from_another_pid_namespace),
 ];
 
 fn main() {
-    let tests = [framework::tests(), kill::tests(), namespaces::tests(), space::tests(), foreign::tests()];
+    let tests = [
+        framework::tests(),
+        kill::tests(),
+        limits::tests(),
+        mapped::tests(),
+        namespaces::tests(),
+        space::tests(),
+        foreign::tests(),
+    ];
     shm_tests::run(ROLES, tests.into_iter().flatten().collect());
 }
