@@ -10,7 +10,8 @@
 //!   place there, one that nothing can be done with. So the locks on it go when the parent dies, however
 //!   long the child lives. An object that was opened before a fork is the parent's; the child opens its own.
 //!
-//! Mappings do follow, and stay valid memory in the child. A child made by a system call that bypasses the C
+//! Mappings do follow, and stay valid memory in the child, unless they were made not to
+//! ([`Inheritance::Nothing`](crate::Inheritance)). A child made by a system call that bypasses the C
 //! library's `fork` runs no handlers: its copies of the descriptors stay open until it drops them, executes a
 //! program, or ends, and the parent's death is not seen before that.
 //!
@@ -21,8 +22,10 @@
 
 mod descriptor;
 mod guard;
+mod reservation;
 mod section;
 
 pub use descriptor::Descriptor;
 pub use guard::Guard;
+pub(crate) use reservation::Reservation;
 pub(crate) use section::Section;

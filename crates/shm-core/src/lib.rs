@@ -4,8 +4,9 @@
 //! Data flows one way through this crate, and a file uses only what stands before it:
 //!
 //! [`name`] → [`object`] → [`region`] → [`header`], with [`word`], [`event`], [`lock`], [`life`], [`offset`],
-//! [`mod@line`] and [`mod@fork`] beside them; [`sysv`],
-//! [`anonymous`] and [`zone`] make regions of memory that is no file.
+//! [`mod@line`] and [`mod@fork`] beside them. Objects without a name come from [`memfd`], are made safe to
+//! hand out by [`seal`], and go from process to process by [`pass`]. [`sysv`], [`anonymous`] and [`zone`] make
+//! regions of memory that is no file; [`place`] reads where an object is.
 //!
 //! Three rules hold everywhere:
 //!
@@ -75,10 +76,10 @@ pub use life::{Life, LifeState};
 pub use line::Line;
 pub use memfd::Memfd;
 pub use name::Name;
-pub use object::{Birth, Directory, Object, Options, Owner, Removal, Stat};
+pub use object::{Birth, Directory, Object, Options, Owner, Remap, Removal, Stat};
 pub use offset::Span;
 pub use place::Place;
-pub use region::{Access, Region};
+pub use region::{Access, Advice, Flush, Holes, Inheritance, MapOptions, Protection, Region};
 pub use seal::Seals;
 pub use word::{ReadWord, Word, Words};
 pub use zone::Zone;

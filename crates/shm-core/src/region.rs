@@ -2,6 +2,12 @@
 
 #![allow(unsafe_code)] // raw pointers into shared memory: this file, `access` and `copy` only
 
+mod mapping;
+mod options;
+mod protect;
+mod remap;
+mod upkeep;
+
 use crate::access::{self, Atomic};
 use crate::error::{Error, Result};
 use crate::line::{LINE_BYTES, Line};
@@ -10,8 +16,11 @@ use crate::word::{ReadWord, Word, Words};
 use bytemuck::{AnyBitPattern, CheckedBitPattern, NoUninit};
 use core::mem::MaybeUninit;
 use core::ptr::NonNull;
-use memmap2::MmapRaw;
+pub(crate) use mapping::{Mapping, Origin};
+pub use options::{Advice, Holes, Inheritance, MapOptions};
+pub use protect::Protection;
 use std::sync::Arc;
+pub use upkeep::Flush;
 
 /// What a mapping allows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,16 +29,18 @@ pub enum Access {
     ReadOnly,
     /// Loads and stores.
     ReadWrite,
+    /// Nothing, until the region is [protected](Region::protect) otherwise: addresses without rights.
+    Nothing,
 }
 
 /// What keeps the memory of a region alive. Unmapped when the last region, word or event on it goes.
 pub(crate) enum Backing {
     /// A mapping of an object.
-    Mapping(MmapRaw),
+    Mapping(Mapping),
     /// Private memory: tests run the very code of the rings over it.
     Heap(Box<[HeapLine]>),
-    /// Memory that is neither mapped from a descriptor nor private, and is given back in its own way.
-    Held(Box<dyn Held>),
+    /// Memory that is neither mapped from a descriptor nor private, and is given back in its own way. With its bytes.
+    Held(Box<dyn Held>, usize),
 }
 
 /// Memory that lies at one address until this is dropped, which gives it back.
@@ -44,10 +55,24 @@ pub(crate) type HeapLine = Line<core::cell::UnsafeCell<[u8; LINE_BYTES]>>;
 impl Backing {
     fn base(&self) -> *mut u8 {
         match self {
-            Self::Mapping(mapping) => mapping.as_mut_ptr(),
+            Self::Mapping(mapping) => mapping.base(),
             Self::Heap(lines) => core::cell::UnsafeCell::raw_get(lines.as_ptr().cast()),
-            Self::Held(held) => held.base(),
+            Self::Held(held, _) => held.base(),
         }
+    }
+
+    /// How many bytes of address space the kernel knows it by; 0 where it is none of the kernel's business.
+    fn mapped_bytes(&self) -> usize {
+        match self {
+            Self::Mapping(mapping) => mapping.mapped_bytes(),
+            Self::Heap(_) => 0,
+            Self::Held(_, bytes) => bytes.next_multiple_of(rustix::param::page_size()),
+        }
+    }
+
+    /// Whether this is the copy, in a forked child, of what children do not get.
+    fn is_gone(&self) -> bool {
+        matches!(self, Self::Mapping(mapping) if mapping.is_gone())
     }
 }
 
@@ -70,6 +95,8 @@ unsafe impl Sync for Backing {}
 pub struct Region {
     base: NonNull<u8>,
     bytes: usize,
+    /// How many bytes can be reached without a further look: all, or none where something may stand against it.
+    reach: usize,
     access: Access,
     backing: Arc<Backing>,
 }
@@ -80,9 +107,10 @@ unsafe impl Send for Region {}
 unsafe impl Sync for Region {}
 
 impl Region {
-    /// Takes a mapping of `bytes` over.
-    pub(crate) fn from_mapping(mapping: MmapRaw, access: Access) -> Result<Self> {
-        let bytes = mapping.len();
+    /// Takes a mapping over.
+    pub(crate) fn from_mapping(mapping: impl Into<Mapping>, access: Access) -> Result<Self> {
+        let mapping = mapping.into();
+        let bytes = mapping.bytes();
         Self::from_backing(Backing::Mapping(mapping), bytes, access)
     }
 
@@ -91,7 +119,7 @@ impl Region {
     /// # Safety
     /// That is so.
     pub(crate) unsafe fn from_held(held: Box<dyn Held>, bytes: usize, access: Access) -> Result<Self> {
-        Self::from_backing(Backing::Held(held), bytes, access)
+        Self::from_backing(Backing::Held(held, bytes), bytes, access)
     }
 
     /// Zeroed private memory that behaves like a mapping of its own. For tests: it is shared with nobody.
@@ -109,7 +137,15 @@ impl Region {
         // In its place before an address is taken of it: moving a box ends what was derived from it.
         let backing = Arc::new(backing);
         let base = NonNull::new(backing.base()).filter(|_| bytes > 0).ok_or_else(none)?;
-        Ok(Self { base, bytes, access, backing })
+        let mut region = Self { base, bytes, reach: 0, access, backing };
+        region.set_reach();
+        Ok(region)
+    }
+
+    fn set_reach(&mut self) {
+        let may_be_gone =
+            matches!(&*self.backing, Backing::Mapping(mapping) if mapping.is_kept_from_children());
+        self.reach = if may_be_gone || self.access == Access::Nothing { 0 } else { self.bytes };
     }
 
     /// How many bytes the region has.
@@ -137,6 +173,7 @@ impl Region {
         Ok(Self {
             base: self.at(span)?,
             bytes: span.length,
+            reach: span.length.min(self.reach),
             access: self.access,
             backing: self.backing.clone(),
         })
@@ -145,7 +182,8 @@ impl Region {
     /// The same memory, through which nothing can be written.
     #[must_use]
     pub fn read_only(&self) -> Self {
-        Self { access: Access::ReadOnly, ..self.clone() }
+        let access = if self.access == Access::Nothing { Access::Nothing } else { Access::ReadOnly };
+        Self { access, ..self.clone() }
     }
 
     /// The word at `offset`, for reading and writing.
@@ -183,7 +221,8 @@ impl Region {
                 alignment: self.bytes.next_power_of_two() as u64,
             });
         }
-        Ok(Words::new(self.base.cast(), self.bytes / size_of::<u64>() - 1, self.access, self.backing.clone()))
+        let base = self.at(Span::new(0, self.bytes))?;
+        Ok(Words::new(base.cast(), self.bytes / size_of::<u64>() - 1, self.access, self.backing.clone()))
     }
 
     /// Copies `bytes` into the region at `offset`. Unordered; each byte is written once.
@@ -280,14 +319,30 @@ impl Region {
 
     #[inline]
     fn at(&self, span: Span) -> Result<NonNull<u8>> {
-        span.check(self.bytes)?;
+        if span.check(self.reach).is_err() {
+            self.look_further(span)?;
+        }
         // SAFETY: `offset <= bytes`, and the mapping of `bytes` bytes at `base` is one allocation.
         Ok(unsafe { self.base.add(span.offset) })
     }
 
+    /// For spans that do not lie within reach: because they leave the region, or because something stands against it.
+    #[cold]
+    fn look_further(&self, span: Span) -> Result<()> {
+        span.check(self.bytes)?;
+        if self.backing.is_gone() {
+            return Err(Error::Forked { object: "a region that children do not get".to_owned() });
+        }
+        if self.access == Access::Nothing { Err(Error::NoAccess) } else { Ok(()) }
+    }
+
     #[inline]
     fn writable(&self) -> Result<()> {
-        if self.access == Access::ReadWrite { Ok(()) } else { Err(Error::ReadOnly) }
+        match self.access {
+            Access::ReadWrite => Ok(()),
+            Access::ReadOnly => Err(Error::ReadOnly),
+            Access::Nothing => Err(Error::NoAccess),
+        }
     }
 
     fn aligned(&self, offset: usize, alignment: usize) -> Result<()> {

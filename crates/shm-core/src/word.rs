@@ -177,7 +177,7 @@ impl Words {
     /// [`Error::ReadOnly`].
     #[inline(always)]
     pub fn store(&self, position: u64, value: u64, ordering: Ordering) -> Result<()> {
-        if self.access == Access::ReadOnly {
+        if self.access != Access::ReadWrite {
             return Err(Error::ReadOnly);
         }
         // SAFETY: `cell` is one of the array's words, writable as just checked.
@@ -199,7 +199,7 @@ impl Words {
         success: Ordering,
         failure: Ordering,
     ) -> core::result::Result<u64, u64> {
-        if self.access == Access::ReadOnly {
+        if self.access != Access::ReadWrite {
             return Err(self.load(position, failure));
         }
         // SAFETY: `cell` is one of the array's words, writable as just checked.

@@ -36,6 +36,9 @@ pub enum Need {
     Disk(PathBuf),
     /// Permission to trace one's own children.
     Trace,
+    /// Two free huge pages of some size. Never required: what is reserved for them is lost for everything else, so it
+    /// is for whoever owns the machine to give.
+    HugePages,
 }
 
 impl Need {
@@ -71,6 +74,8 @@ impl Need {
             }
             Self::Disk(path) => (!is_on_disk(path))
                 .then(|| format!("a disk at {}, give it by CARGO_TARGET_DIR", path.display())),
+            Self::HugePages => (!shm_core::huge::pools().iter().any(|pool| pool.free_pages >= 2))
+                .then(|| "two huge pages, give them by sysctl vm.nr_hugepages=2".to_owned()),
             Self::Trace => {
                 let scope = std::fs::read_to_string("/proc/sys/kernel/yama/ptrace_scope");
                 let refused =
@@ -130,7 +135,9 @@ pub fn run(roles: &[(&str, Role)], tests: Vec<Test>) {
     let mut trials = Vec::new();
     for test in tests {
         let missing: Vec<String> = test.needs.iter().filter_map(Need::missing).collect();
-        let required = require == "all" || require == "all-but-root" && !test.needs.contains(&Need::Root);
+        let can_be_required = !test.needs.contains(&Need::HugePages);
+        let required = can_be_required
+            && (require == "all" || require == "all-but-root" && !test.needs.contains(&Need::Root));
         let name = test.name.split_once("::").map_or(test.name, |(_, name)| name).to_owned();
         trials.push(match judge(&missing, required) {
             Verdict::Run => Trial::test(name, move || {

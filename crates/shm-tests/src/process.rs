@@ -67,3 +67,10 @@ pub fn become_user(user: u32) {
     rustix::thread::set_thread_res_gid(gid, gid, gid).unwrap();
     rustix::thread::set_thread_res_uid(uid, uid, uid).unwrap();
 }
+
+/// Has the kernel take a region's pages out of the object behind it (`MADV_REMOVE`), if it lets us.
+pub fn remove_pages(region: &shm_core::Region) -> rustix::io::Result<()> {
+    let address = core::ptr::with_exposed_provenance_mut(region.address());
+    // SAFETY: the region's own pages, to which no references exist; they read as zero afterwards.
+    unsafe { rustix::mm::madvise(address, region.bytes(), rustix::mm::Advice::LinuxRemove) }
+}

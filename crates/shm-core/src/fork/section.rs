@@ -79,6 +79,7 @@ extern "C" fn in_parent() {
 extern "C" fn in_child() {
     super::guard::wipe();
     super::descriptor::let_all_go();
+    super::reservation::fill_holes();
     leave();
 }
 

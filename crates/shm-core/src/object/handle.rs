@@ -1,12 +1,12 @@
 //! An open object: what can be asked of it and done to it through its descriptor.
 
-use super::{Stat, allocate, retry, stat, without_locks};
+use super::{Stat, allocate, retry, stat};
 use crate::error::{Cause, Error, Result};
 use crate::fork::Descriptor;
+use crate::huge;
 use crate::life::Life;
 use crate::lock::{self, Lock};
-use crate::offset::Span;
-use crate::region::{Access, Region};
+use crate::region::Access;
 use crate::sysv::Segment;
 use rustix::fs::{self, Mode};
 use std::os::fd::{AsFd, BorrowedFd};
@@ -139,70 +139,33 @@ impl Object {
 
     fn resize_alone(&self, bytes: u64) -> Result<()> {
         let old = self.stat()?.bytes;
+        // Huge pages are whole or not there.
+        let bytes = match huge::huge_page_bytes(&self.descriptor, &self.path)? {
+            Some(page) => bytes.checked_next_multiple_of(page).unwrap_or(u64::MAX),
+            None => bytes,
+        };
         if bytes > old {
-            return allocate(self.descriptor.as_fd(), old, bytes, &self.path);
+            allocate(self.descriptor.as_fd(), old, bytes, &self.path)?;
+            return self.clear(old, bytes);
         }
         retry(|| fs::ftruncate(&self.descriptor, bytes))
             .map_err(|errno| Error::system("ftruncate", &self.path, errno))
     }
 
-    /// Maps all of it, as long as it is now.
-    ///
-    /// # Errors
-    /// [`Error::ZeroLength`], [`Error::Truncated`] when there is not enough memory behind it, or what the
-    /// system says.
-    pub fn map(&self, access: Access) -> Result<Region> {
-        let stat = self.stat()?;
-        if stat.bytes == 0 {
-            return Err(Error::ZeroLength { object: self.path.clone() });
-        }
-        self.map_part(access, 0, stat.bytes)
-    }
-
-    /// Maps `bytes` bytes at `offset`, a multiple of the page size.
-    ///
-    /// # Errors
-    /// [`Error::Unaligned`], [`Error::OutOfBounds`] when the object is shorter, and as [`map`](Self::map).
-    pub fn map_part(&self, access: Access, offset: u64, bytes: u64) -> Result<Region> {
+    /// Zeros from the old end to the end of its page: somebody may have stored there through a mapping, and not
+    /// every kernel forgets that when the object grows.
+    fn clear(&self, old: u64, bytes: u64) -> Result<()> {
         let page = rustix::param::page_size() as u64;
-        if !offset.is_multiple_of(page) {
-            return Err(Error::Unaligned { offset, alignment: page });
+        let rest = bytes.min(old.next_multiple_of(page)) - old;
+        let zeros = vec![0; usize::try_from(rest).unwrap_or(0)];
+        let mut rest = zeros.as_slice();
+        while !rest.is_empty() {
+            let at = old + (zeros.len() - rest.len()) as u64;
+            let written = retry(|| rustix::io::pwrite(&self.descriptor, rest, at))
+                .map_err(|errno| Error::system("pwrite", &self.path, errno))?;
+            rest = rest.get(written.max(1)..).unwrap_or_default();
         }
-        if bytes == 0 {
-            return Err(Error::ZeroLength { object: self.path.clone() });
-        }
-        let stat = self.stat()?;
-        let fits = offset.checked_add(bytes).is_some_and(|end| end <= stat.bytes);
-        let (Ok(length), true) = (usize::try_from(bytes), fits) else {
-            return Err(Error::OutOfBounds {
-                offset: usize::try_from(offset).unwrap_or(usize::MAX),
-                length: usize::try_from(bytes).unwrap_or(usize::MAX),
-                region_bytes: usize::try_from(stat.bytes).unwrap_or(usize::MAX),
-            });
-        };
-        // A hole would be filled at the first touch, with a signal instead of an error if it can not be.
-        if stat.allocated_bytes < stat.bytes {
-            return Err(Error::Truncated {
-                object: self.path.clone(),
-                expected_bytes: stat.bytes,
-                found_bytes: stat.allocated_bytes,
-            });
-        }
-        if let Body::Segment(segment) = &self.body {
-            let first = usize::try_from(offset).unwrap_or(usize::MAX); // it fits, as seen above
-            return segment.attach(access)?.part(Span::new(first, length));
-        }
-        let mut options = memmap2::MmapOptions::new();
-        options.offset(offset).len(length);
-        let unlocked = without_locks(self.descriptor(), access);
-        let through = unlocked.as_ref().map_or(self.descriptor(), AsFd::as_fd);
-        let mapped = match access {
-            Access::ReadOnly => options.map_raw_read_only(&through),
-            Access::ReadWrite => options.map_raw(&through),
-        };
-        let mapping =
-            mapped.map_err(|source| Error::System { call: "mmap", object: self.path.clone(), source })?;
-        Region::from_mapping(mapping, access)
+        Ok(())
     }
 
     /// Reads bytes through the descriptor, as `pread` does, at most up to the end; how many that were. Works

@@ -5,9 +5,12 @@
 mod basics;
 mod forked;
 mod hijack;
+mod kept;
 mod life;
 mod marks;
+mod passed;
 mod race;
+mod sealed;
 mod segments;
 mod segments_refused;
 mod zones;
@@ -42,6 +45,10 @@ const ROLES: &[(&str, Role)] = &[
     ("make zones and stay", zones::make_zones_and_stay),
     ("make zones for ever", zones::make_zones_for_ever),
     ("leave a segment", zones::leave_a_segment),
+    ("fork without a region", kept::fork_without_a_region),
+    ("judge descriptors", passed::judge_descriptors),
+    ("receive without room", passed::receive_without_room),
+    ("attack", sealed::attack),
 ];
 
 fn main() {
@@ -49,9 +56,12 @@ fn main() {
         basics::tests(),
         forked::tests(),
         hijack::tests(),
+        kept::tests(),
         life::tests(),
         marks::tests(),
+        passed::tests(),
         race::tests(),
+        sealed::tests(),
         segments::tests(),
         segments_refused::tests(),
         zones::tests(),

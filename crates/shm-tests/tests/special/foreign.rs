@@ -17,11 +17,11 @@ pub(crate) fn tests() -> Vec<Test> {
 
 const PAGE: u64 = 4096;
 // Users that every Linux has, and that own nothing here.
-const DAEMON: u32 = 1;
+pub(crate) const DAEMON: u32 = 1;
 const BIN: u32 = 2;
 
 /// A directory that every user may write.
-fn open_to_all() -> Scratch {
+pub(crate) fn open_to_all() -> Scratch {
     let scratch = Scratch::private();
     std::fs::set_permissions(scratch.directory(), PermissionsExt::from_mode(0o1777)).unwrap();
     scratch

@@ -6,6 +6,8 @@
 mod foreign;
 mod framework;
 mod kill;
+mod limits;
+mod mapped;
 mod namespaces;
 mod segments;
 mod space;
@@ -26,12 +28,20 @@ const ROLES: &[(&str, Role)] = &[
     ("use root's segments", segments::use_roots_segments),
     ("squat keys", segments::squat_keys),
     ("reach the limits", segments::reach_the_limits),
+    ("lock too much", limits::lock_too_much),
+    ("map what another user sent", mapped::map_what_another_user_sent),
+    ("map what may only be read", mapped::map_what_may_only_be_read),
+    ("map on a full file system", mapped::map_on_a_full_file_system),
+    ("map on a read-only file system", mapped::map_on_a_read_only_file_system),
+    ("meet from another pid namespace", mapped::meet_from_another_pid_namespace),
 ];
 
 fn main() {
     let tests = [
         framework::tests(),
         kill::tests(),
+        limits::tests(),
+        mapped::tests(),
         namespaces::tests(),
         segments::tests(),
         space::tests(),

@@ -17,16 +17,16 @@ pub(crate) fn tests() -> Vec<Test> {
     ]
 }
 
-const DISK: &str = env!("CARGO_TARGET_TMPDIR");
+pub(crate) const DISK: &str = env!("CARGO_TARGET_TMPDIR");
 const PAGE: u64 = 4096;
 
 /// Runs a role in a mount namespace of its own, on a directory that it mounts something at.
-fn in_a_mount_namespace(role: &str) {
+pub(crate) fn in_a_mount_namespace(role: &str) {
     let scratch = Scratch::private();
     Peer::start_through(mount_namespace(), role, &[scratch.directory()]).finish();
 }
 
-fn mount_tmpfs(directory: &str, data: &std::ffi::CStr) {
+pub(crate) fn mount_tmpfs(directory: &str, data: &std::ffi::CStr) {
     mount(c"tmpfs", directory, c"tmpfs", MountFlags::empty(), data).unwrap();
 }
 

@@ -12,12 +12,13 @@ use source::Source;
 use std::path::{Path, PathBuf};
 
 /// The only files in which `unsafe` may stand.
-const UNSAFE: [&str; 20] = [
+const UNSAFE: [&str; 24] = [
     "crates/shm-core/src/access.rs",
     "crates/shm-core/src/anonymous.rs",
     "crates/shm-core/src/copy.rs",
     "crates/shm-core/src/fork/descriptor.rs",
     "crates/shm-core/src/fork/guard.rs",
+    "crates/shm-core/src/fork/reservation.rs",
     "crates/shm-core/src/fork/section.rs",
     "crates/shm-core/src/life/helper.rs",
     "crates/shm-core/src/life/list.rs",
@@ -26,6 +27,9 @@ const UNSAFE: [&str; 20] = [
     "crates/shm-core/src/lock.rs",
     "crates/shm-core/src/pass/control.rs",
     "crates/shm-core/src/region.rs",
+    "crates/shm-core/src/region/mapping.rs",
+    "crates/shm-core/src/region/protect.rs",
+    "crates/shm-core/src/region/upkeep.rs",
     "crates/shm-core/src/sysv/call.rs",
     "crates/shm-core/src/word.rs",
     "crates/shm-ring/src/channel/message.rs",
@@ -39,14 +43,20 @@ const UNSAFE: [&str; 20] = [
 const REFERENCES: [&str; 2] = ["crates/shm-core/src/access.rs", "crates/shm-core/src/copy.rs"];
 
 /// What looks like a reference from a pointer, and is none.
-const NO_REFERENCES: [(&str, &str); 9] = [
+const NO_REFERENCES: [(&str, &str); 15] = [
     ("crates/shm-core/src/event.rs", ".timespec().as_ref()"),
     ("crates/shm-core/src/life.rs", "&mut *lock()"),
     ("crates/shm-core/src/life.rs", "unlocked.as_ref()"),
     ("crates/shm-core/src/life/helper.rs", "&mut *order"),
     ("crates/shm-core/src/object/handle.rs", "&mut *bytes"),
-    ("crates/shm-core/src/object/handle.rs", "unlocked.as_ref()"),
+    ("crates/shm-core/src/object/mapping.rs", "unlocked.as_ref()"),
     ("crates/shm-core/src/pass.rs", "remaining.as_ref()"),
+    ("crates/shm-core/src/region.rs", "&*self.backing"),
+    ("crates/shm-core/src/region/mapping.rs", "self.kept.as_mut()"),
+    ("crates/shm-core/src/region/mapping.rs", "self.kept.as_ref()"),
+    ("crates/shm-core/src/region/mapping.rs", "self.origin.as_ref()"),
+    ("crates/shm-core/src/region/remap.rs", "&*self.backing"),
+    ("crates/shm-core/src/region/upkeep.rs", "&*self.backing"),
     ("crates/shm-core/src/sysv/key.rs", "path.as_ref()"),
     ("crates/shm-core/src/word.rs", ".timespec().as_ref()"),
 ];
