@@ -223,8 +223,10 @@ mod tests {
         // More than any pool holds, and a size that there is not.
         for (bytes, page_bytes) in [(1 << 46, 2 << 20), (1, 3 << 20), (1, 1 << 13)] {
             let error = map_huge(bytes, HugePages::of(page_bytes)).unwrap_err();
-            let is_told = matches!(error, Error::Refused { cause: Cause::HugePool { page_bytes: told, .. }, .. } if told == page_bytes);
-            assert!(is_told, "{error}");
+            let Error::Refused { cause: Cause::HugePool { page_bytes: told, .. }, .. } = error else {
+                panic!("{error}")
+            };
+            assert_eq!(told, page_bytes);
             assert!(error.to_string().contains("fall back to ordinary pages"), "{error}");
         }
         // In ordinary ones, where there is no pool.
