@@ -41,14 +41,6 @@ pub fn await_child(child: Pid) {
     assert_eq!(status.exit_status(), Some(0), "{status:?}");
 }
 
-/// Sets the group that this process has already. The C library interrupts every thread for that, and waits for each.
-pub fn set_group_of_all_threads() {
-    // SAFETY: it takes no pointers.
-    let group = unsafe { libc::getgid() };
-    // SAFETY: it takes no pointers.
-    assert_eq!(unsafe { libc::setgid(group) }, 0);
-}
-
 /// Stores a byte through a region that does not allow it, as no safe code can. The processor refuses, and the
 /// process dies of it (SIGSEGV), without a core dump.
 pub fn store_against_the_rules(region: &shm_core::Region) {
@@ -73,4 +65,12 @@ pub fn remove_pages(region: &shm_core::Region) -> rustix::io::Result<()> {
     let address = core::ptr::with_exposed_provenance_mut(region.address());
     // SAFETY: the region's own pages, to which no references exist; they read as zero afterwards.
     unsafe { rustix::mm::madvise(address, region.bytes(), rustix::mm::Advice::LinuxRemove) }
+}
+
+/// Sets the group that this process has already. The C library interrupts every thread for that, and waits for each.
+pub fn set_group_of_all_threads() {
+    // SAFETY: it takes no pointers.
+    let group = unsafe { libc::getgid() };
+    // SAFETY: it takes no pointers.
+    assert_eq!(unsafe { libc::setgid(group) }, 0);
 }

@@ -28,7 +28,7 @@ use super::{Body, Object, Options, Removal, birth, removal};
 use crate::error::{Cause, Error, Result};
 use crate::header::Header;
 use crate::name::Name;
-use crate::region::{Access, Region};
+use crate::region::{Access, MapOptions, Region};
 use crate::sysv::{self, Key, Segment};
 use std::time::Duration;
 
@@ -58,6 +58,8 @@ pub(super) fn create(
     let mode = options.mode.unwrap_or(birth::MODE_DEFAULT);
     // Attached for as long as it has no companion: so it is seen that somebody is at it.
     let made = segment.attach(Access::ReadWrite).and_then(|region| {
+        // The kernel has only promised the memory. Taken now, or an error now.
+        region.settle(&MapOptions::new(Access::ReadWrite).populate(true))?;
         initialise(&region)?;
         let companion = Companion { id: segment.id(), bytes, boot: boot() };
         let file = birth::create_file(options, &name, COMPANION_BYTES as u64, |file| {

@@ -148,6 +148,10 @@ impl Segment {
     /// [`Error::ForeignOwner`]; [`Error::Refused`]: its mode does not allow it, it was removed, or there is no address
     /// space left.
     pub fn attach(&self, access: Access) -> Result<Region> {
+        if access == Access::Nothing {
+            let reason = "a segment is attached for reading, or for reading and writing";
+            return Err(Error::Unsupported { what: "attaching without access", reason });
+        }
         let attachment =
             call::Attachment::new(self.id, access).map_err(|errno| self.refused("shmat", errno))?;
         let (region, raw) =

@@ -1,7 +1,7 @@
 //! Other users, and programs in another language.
 
 use shm_core::{Access, Error, Name, Options, Owner, Removal};
-use shm_tests::process::become_user;
+pub(crate) use shm_tests::process::become_user;
 use shm_tests::{Need, Peer, Scratch, Test, peer, scratch, tests};
 use std::os::unix::fs::PermissionsExt;
 use std::process::Command;
