@@ -55,7 +55,9 @@ impl Region {
             return Err(Error::Forked { object: "a region that children do not get".to_owned() });
         }
         match backing {
-            Backing::Heap(_) => unsupported("the region is private memory that was not mapped"),
+            backing if backing.mapped_bytes() == 0 => {
+                unsupported("the region is not a mapping whose length is known here")
+            }
             Backing::Mapping(mapping) if mapping.bytes() != bytes => {
                 unsupported("the region is only a part of its mapping")
             }

@@ -52,7 +52,7 @@ impl Region {
     pub fn advise(&self, span: Span, advice: Advice) -> Result<()> {
         let Some((start, bytes)) = self.pages(span)? else { return Ok(()) };
         if advice == Advice::DontNeed && !self.is_kept_by_an_object() {
-            let reason = "the region is private, and what was changed in it would be lost";
+            let reason = "the region is private, or maps no object, and what was changed in it would be lost";
             return Err(Error::Unsupported { what: "forgetting pages", reason });
         }
         let advice = match advice {

@@ -62,15 +62,14 @@ pub(crate) fn fork_without_a_region(_: &[String]) {
             let expected = (how == Fork::Handled).then(|| "---p".to_owned());
             assert_eq!(at_both_ends(), [expected.clone(), expected.clone()]);
             let (part, clone, mut alone) = held.take().unwrap();
+            let only = alone.address();
             is_refused(&mut alone);
             assert!(matches!(part.read_value::<u8>(0).unwrap_err(), Error::Forked { .. }));
             assert!(matches!(clone.read_value::<u8>(0).unwrap_err(), Error::Forked { .. }));
             drop((part, clone, alone));
-            assert_eq!(
-                at_both_ends(),
-                [expected.clone(), expected],
-                "given up, where something else could come to lie"
-            );
+            // Given up, something else could come to lie there.
+            assert_eq!(at_both_ends(), [expected.clone(), expected.clone()]);
+            assert_eq!(rights(only), expected);
         });
         await_child(child);
         assert_eq!(region.read_value::<[u8; 6]>(0).unwrap(), *b"parent");
