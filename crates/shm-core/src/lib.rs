@@ -6,7 +6,8 @@
 //! [`name`] → [`object`] → [`region`] → [`header`], with [`word`], [`event`], [`lock`], [`life`], [`offset`],
 //! [`mod@line`] and [`mod@fork`] beside them. Objects without a name come from [`memfd`], are made safe to
 //! hand out by [`seal`], and go from process to process by [`pass`]. [`sysv`], [`anonymous`] and [`zone`] make
-//! regions of memory that is no file; [`place`] reads where an object is.
+//! regions of memory that is no file; [`place`] reads where an
+//! object is, and [`unnamed`] is what a ring without a name is made in.
 //!
 //! Three rules hold everywhere:
 //!
@@ -63,6 +64,7 @@ pub mod seal;
 pub mod sync;
 pub mod system;
 pub mod sysv;
+pub mod unnamed;
 pub mod word;
 pub mod zone;
 
@@ -81,5 +83,6 @@ pub use offset::Span;
 pub use place::Place;
 pub use region::{Access, Advice, Flush, Holes, Inheritance, MapOptions, Protection, Region};
 pub use seal::Seals;
+pub use unnamed::Unnamed;
 pub use word::{ReadWord, Word, Words};
 pub use zone::Zone;

@@ -11,7 +11,7 @@ use crate::wait::WaitStrategy;
 use shm_core::sync::Ordering;
 use shm_core::{
     Access, Deadline, Directory, Header, Identity, Name, Object, Options, Owner, Place, ReadWord, Region,
-    Removal,
+    Removal, Unnamed,
 };
 use std::time::Duration;
 
@@ -25,6 +25,8 @@ const RETRY: Duration = Duration::from_millis(1);
 pub(crate) struct Settings {
     pub(crate) name: String,
     pub(crate) directory: Directory,
+    /// The ring is here, and its name is only for people.
+    pub(crate) memory: Option<Unnamed>,
     pub(crate) owner: Owner,
     pub(crate) mode: u32,
     pub(crate) capacity: u64,
@@ -63,6 +65,30 @@ pub(crate) struct Mapped {
     pub(crate) instance: Identity,
 }
 
+impl Mapped {
+    /// Checks that the object, which is attended, holds a ring that carries the content. `gone` answers for one that
+    /// is marked as removed.
+    fn of(object: Object, content: &Content, gone: impl FnOnce(&Object) -> Result<Error>) -> Result<Self> {
+        let (region, header, geometry) = read(&object, Access::ReadWrite)?;
+        let wanted = &content.geometry;
+        if geometry.kind != wanted.kind {
+            return Err(Error::WrongKind { found: geometry.kind, wanted: wanted.kind });
+        }
+        let other_slots = geometry.kind.is_typed() && geometry.message_bytes != wanted.message_bytes;
+        if header.fingerprint != content.fingerprint || other_slots {
+            return Err(Error::WrongType { wanted: content.type_name });
+        }
+        let notices = notices(&region, &geometry)?;
+        if notices & NOTICE_REMOVED != 0 {
+            return Err(gone(&object)?);
+        }
+        if notices & NOTICE_POISONED != 0 {
+            return Err(Error::Corrupt("a participant has found it so"));
+        }
+        Ok(Mapped { object, region, geometry, instance: header.instance })
+    }
+}
+
 impl Settings {
     fn locate(&self) -> Result<(Options, Name)> {
         let (options, name) = locate(&self.directory, &self.name)?;
@@ -71,6 +97,9 @@ impl Settings {
 
     /// Opens or creates the ring, as `mode` says, before the deadline.
     pub(crate) fn map(&self, mode: Mode, content: &Content, deadline: Deadline) -> Result<Mapped> {
+        if let Some(memory) = &self.memory {
+            return map_unnamed(memory, mode, content);
+        }
         let (options, name) = self.locate()?;
         loop {
             if mode != Mode::Create {
@@ -84,23 +113,14 @@ impl Settings {
                 }
             }
             match Self::create(&options, &name, content) {
-                Err(Error::Memory(error))
-                    if mode == Mode::OpenOrCreate
-                        && matches!(*error, shm_core::Error::AlreadyExists { .. }) => {} // open theirs
+                Err(error) if mode == Mode::OpenOrCreate && is_taken(&error) => {} // open theirs
                 other => return other,
             }
         }
     }
 
     fn create(options: &Options, name: &Name, content: &Content) -> Result<Mapped> {
-        let geometry = content.geometry;
-        let header = geometry.header(content.fingerprint)?;
-        let object = options.create_with(name, geometry.object_bytes, |region| {
-            header.write(region)?;
-            if geometry.kind.is_mpmc() { exchange::initialise(region, &geometry) } else { Ok(()) }
-        })?;
-        let region = object.map(Access::ReadWrite)?;
-        Ok(Mapped { object, region, geometry, instance: header.instance })
+        create_by(content, |bytes, initialise| options.create_with(name, bytes, initialise))
     }
 
     fn open(options: &Options, name: &Name, content: &Content) -> Result<Mapped> {
@@ -111,33 +131,56 @@ impl Settings {
             shm_core::Error::Detached { object } => shm_core::Error::NotFound { object },
             error => error,
         })?;
-        let (region, header, geometry) = read(&object, Access::ReadWrite)?;
-        let wanted = &content.geometry;
-        if geometry.kind != wanted.kind {
-            return Err(Error::WrongKind { found: geometry.kind, wanted: wanted.kind });
-        }
-        let other_slots = geometry.kind.is_typed() && geometry.message_bytes != wanted.message_bytes;
-        if header.fingerprint != content.fingerprint || other_slots {
-            return Err(Error::WrongType { wanted: content.type_name });
-        }
-        let notices = notices(&region, &geometry)?;
-        if notices & NOTICE_REMOVED != 0 {
-            return Err(finish_removal(options, name, &object)?);
-        }
-        if notices & NOTICE_POISONED != 0 {
-            return Err(Error::Corrupt("a participant has found it so"));
-        }
-        Ok(Mapped { object, region, geometry, instance: header.instance })
+        let gone = |object: &Object| finish_removal(options, name, object);
+        Mapped::of(object, content, gone)
     }
 
     /// Opens a ring once more that this process has open, on a description of its own.
     pub(crate) fn map_again(&self, instance: Identity, content: &Content) -> Result<Mapped> {
-        let (options, name) = self.locate()?;
-        match Self::open(&options, &name, content) {
+        let opened = match &self.memory {
+            Some(memory) => map_unnamed(memory, Mode::Open, content),
+            None => self.locate().and_then(|(options, name)| Self::open(&options, &name, content)),
+        };
+        match opened {
             Ok(mapped) if mapped.instance == instance => Ok(mapped),
             Ok(_) => Err(Error::Detached),
             Err(error) if error.is_not_found() => Err(Error::Detached),
             Err(error) => Err(error),
+        }
+    }
+}
+
+/// Makes a ring by what creates its object.
+fn create_by(
+    content: &Content,
+    create: impl FnOnce(u64, &dyn Fn(&Region) -> shm_core::Result<()>) -> shm_core::Result<Object>,
+) -> Result<Mapped> {
+    let geometry = content.geometry;
+    let header = geometry.header(content.fingerprint)?;
+    let object = create(geometry.object_bytes, &|region| {
+        header.write(region)?;
+        if geometry.kind.is_mpmc() { exchange::initialise(region, &geometry) } else { Ok(()) }
+    })?;
+    let region = object.map(Access::ReadWrite)?;
+    Ok(Mapped { object, region, geometry, instance: header.instance })
+}
+
+/// Opens or creates a ring that has no name.
+fn map_unnamed(memory: &Unnamed, mode: Mode, content: &Content) -> Result<Mapped> {
+    loop {
+        if mode != Mode::Create {
+            match memory.open() {
+                Err(shm_core::Error::NotFound { .. }) if mode == Mode::OpenOrCreate => {}
+                Err(error) => return Err(error.into()),
+                Ok(object) => {
+                    object.attend()?;
+                    return Mapped::of(object, content, |_| Ok(Error::Detached));
+                }
+            }
+        }
+        match create_by(content, |bytes, initialise| memory.create_with(bytes, initialise)) {
+            Err(error) if mode == Mode::OpenOrCreate && is_taken(&error) => {} // open theirs
+            other => return other,
         }
     }
 }
@@ -201,6 +244,11 @@ pub(crate) fn wait_words(parts: &Parts, role: Role) -> [(&Region, usize); 2] {
     let producer = (&parts.producer, PRODUCER_WAIT_OFFSET);
     let consumer = (&parts.consumer, CONSUMER_WAIT_OFFSET);
     if role.sends() { [producer, consumer] } else { [consumer, producer] }
+}
+
+/// Whether somebody else was faster.
+fn is_taken(error: &Error) -> bool {
+    matches!(error, Error::Memory(error) if matches!(**error, shm_core::Error::AlreadyExists { .. }))
 }
 
 /// Whether an error will be another one in a moment.

@@ -8,7 +8,7 @@ use crate::mpmc::overview;
 use crate::seat::{Presence, Seat};
 use crate::spsc::bytes::walk;
 use crate::{ledger, statistics};
-use shm_core::{Access, Directory, Header, Identity, Object, Owner, Region};
+use shm_core::{Access, Directory, Header, Identity, Object, Owner, Region, Unnamed};
 
 /// What one look at a ring shows. While its participants work, the numbers may be some steps apart.
 #[derive(Clone, Debug)]
@@ -74,6 +74,16 @@ pub fn inspect(name: &str) -> Result<Status> {
 pub fn inspect_in(directory: &Directory, name: &str) -> Result<Status> {
     let (options, name) = locate(directory, name)?;
     let object = options.owner(Owner::Anybody).open(&name, Access::ReadOnly)?;
+    let (region, header, geometry) = read(&object, Access::ReadOnly)?;
+    status(&object, &region, &header, &geometry)
+}
+
+/// Looks at the ring in memory without a name.
+///
+/// # Errors
+/// As [`inspect`].
+pub fn inspect_memory(memory: &Unnamed) -> Result<Status> {
+    let object = memory.open()?;
     let (region, header, geometry) = read(&object, Access::ReadOnly)?;
     status(&object, &region, &header, &geometry)
 }

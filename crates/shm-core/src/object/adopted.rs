@@ -4,7 +4,7 @@ use super::handle::Body;
 use super::{Object, stat, without_locks};
 use crate::error::{Error, Result};
 use crate::fork::Descriptor;
-use crate::region::Access;
+use crate::region::{Access, Region};
 use rustix::fs::{self, OFlags};
 use std::os::fd::{AsFd, OwnedFd};
 
@@ -65,6 +65,12 @@ impl Object {
     /// One that has no name, and whose description nobody else has.
     pub(crate) fn without_name(descriptor: Descriptor, label: String) -> Self {
         Self { descriptor, path: label, nameless: true, own_locks: true, body: Body::File }
+    }
+
+    /// One of memory without a name; `file` is that memory, or the companion of `memory`.
+    pub(crate) fn unnamed(file: Self, label: &str, memory: Option<Region>) -> Self {
+        let body = memory.map_or(Body::File, Body::Memory);
+        Self { path: label.to_owned(), body, ..file }
     }
 
     /// Whether locks on this object are nobody else's: always, but for some that came

@@ -6,7 +6,7 @@ use crate::fork::Descriptor;
 use crate::huge;
 use crate::life::Life;
 use crate::lock::{self, Lock};
-use crate::region::Access;
+use crate::region::{Access, Region};
 use crate::sysv::Segment;
 use rustix::fs::{self, Mode};
 use std::os::fd::{AsFd, BorrowedFd};
@@ -38,6 +38,8 @@ pub(super) enum Body {
     File,
     /// In a System V segment, of which the file is the companion.
     Segment(Segment),
+    /// In memory that this process has, or got when it was forked; the file is its companion.
+    Memory(Region),
 }
 
 impl Object {
@@ -59,6 +61,10 @@ impl Object {
         let file = stat::of(self.here()?, &self.path)?;
         match &self.body {
             Body::File => Ok(file),
+            Body::Memory(region) => {
+                let bytes = region.bytes() as u64;
+                Ok(Stat { bytes, allocated_bytes: bytes, ..file })
+            }
             Body::Segment(segment) => {
                 let stat = segment.stat()?;
                 Ok(Stat { bytes: stat.bytes, allocated_bytes: stat.rounded_bytes, ..file })
@@ -124,10 +130,14 @@ impl Object {
     /// attends it.
     ///
     /// # Errors
-    /// [`Error::InUse`], [`Error::OutOfSpace`] (the size is then what it was), [`Error::SharedLocks`], or what
-    /// the system says.
+    /// [`Error::InUse`], [`Error::OutOfSpace`] (the size is then what it was), [`Error::SharedLocks`],
+    /// [`Error::Unsupported`] for what lies in a System V segment or in anonymous memory, or what the system says.
     pub fn resize(&self, bytes: u64) -> Result<()> {
         self.locks_are_ours()?;
+        if !matches!(self.body, Body::File) {
+            let reason = "only files, POSIX objects and memfds change their size; make another one";
+            return Err(Error::Unsupported { what: "resizing", reason });
+        }
         // Held, not only asked for: nobody comes to the object while it changes.
         if !lock::try_lock(self.here()?, lock::PRESENCE_BYTE, Lock::Exclusive)? {
             return Err(Error::InUse { object: self.path.clone() });
@@ -175,8 +185,8 @@ impl Object {
     /// When the system refuses.
     pub fn read_at(&self, offset: u64, bytes: &mut [u8]) -> Result<usize> {
         let descriptor = self.here()?;
-        if let Body::Segment(segment) = &self.body {
-            let region = segment.attach(Access::ReadOnly)?;
+        if !matches!(self.body, Body::File) {
+            let region = self.map(Access::ReadOnly)?;
             let first = usize::try_from(offset).map_or(region.bytes(), |offset| offset.min(region.bytes()));
             let length = bytes.len().min(region.bytes() - first);
             region.copy_out(first, &mut bytes[..length])?;
@@ -193,6 +203,7 @@ impl Object {
     pub fn register_life(&self, offset: u64) -> Result<Life> {
         match &self.body {
             Body::File => Life::register(self, offset),
+            Body::Memory(region) => Life::register_in(region, offset),
             Body::Segment(segment) => Life::register_in(&segment.attach(Access::ReadWrite)?, offset),
         }
     }
@@ -200,7 +211,7 @@ impl Object {
     /// Removes the segment in which the bytes are, if they are in one. Who has attached it keeps it.
     pub(super) fn remove_segment(&self) -> Result<()> {
         match &self.body {
-            Body::File => Ok(()),
+            Body::File | Body::Memory(_) => Ok(()),
             Body::Segment(segment) => match segment.remove() {
                 Err(Error::Refused { cause: Cause::NoSuchSegment, .. }) => Ok(()),
                 removed => removed,

@@ -7,7 +7,6 @@ use crate::huge;
 use crate::offset::Span;
 use crate::region::{Access, Holes, Inheritance, MapOptions, Mapping, Origin, Region};
 use crate::system;
-use crate::sysv::Segment;
 use rustix::fs::{self, FallocateFlags, SeekFrom};
 use rustix::io::Errno;
 use std::os::fd::AsFd;
@@ -71,8 +70,12 @@ impl Object {
         }
         let page_bytes = self.page_bytes()?;
         let (offset, length) = self.extent(options, page_bytes)?;
-        if let Body::Segment(segment) = &self.body {
-            return self.map_segment(segment, options, offset, length);
+        match &self.body {
+            Body::File => {}
+            Body::Segment(segment) => {
+                return map_held(&segment.attach(options.access)?, options, offset, length);
+            }
+            Body::Memory(region) => return map_held(region, options, offset, length),
         }
         let reopen = |rights| without_locks(self.descriptor(), rights);
         let unlocked = match options.access {
@@ -111,30 +114,6 @@ impl Object {
         if options.access == Access::Nothing {
             region.protect(crate::region::Protection::Nothing)?;
         }
-        Ok(region)
-    }
-
-    /// A part of an attached segment; a private one is a copy as it is now.
-    fn map_segment(&self, segment: &Segment, options: &MapOptions, at: u64, length: usize) -> Result<Region> {
-        let refuse = |what| {
-            let reason = "the object lies in a System V segment, which is attached as it is";
-            Err(Error::Unsupported { what, reason })
-        };
-        let span = Span::new(usize::try_from(at).unwrap_or(usize::MAX), length);
-        if options.private {
-            let (copy, mut bytes) = (Region::on_heap(length)?, vec![0; length]);
-            segment.attach(Access::ReadOnly)?.copy_out(span.offset, &mut bytes)?;
-            copy.copy_in(0, &bytes)?;
-            return Ok(copy);
-        }
-        if options.access == Access::Nothing {
-            return refuse("a mapping without access");
-        }
-        if options.inheritance != Inheritance::Inherit {
-            return refuse("keeping it from children");
-        }
-        let region = segment.attach(options.access)?.part(span)?;
-        region.settle(options)?;
         Ok(region)
     }
 
@@ -230,4 +209,30 @@ impl Object {
             },
         )
     }
+}
+
+/// A part of memory that is there as it is; a private one is a copy as it is now.
+fn map_held(memory: &Region, options: &MapOptions, at: u64, length: usize) -> Result<Region> {
+    let refuse = |what| {
+        let reason = "the object lies in a System V segment or in anonymous memory, which is there as it is";
+        Err(Error::Unsupported { what, reason })
+    };
+    let span = Span::new(usize::try_from(at).unwrap_or(usize::MAX), length);
+    if options.private {
+        let (copy, mut bytes) = (Region::on_heap(length)?, vec![0; length]);
+        memory.copy_out(span.offset, &mut bytes)?;
+        copy.copy_in(0, &bytes)?;
+        return Ok(copy);
+    }
+    if options.inheritance != Inheritance::Inherit {
+        return refuse("keeping it from children");
+    }
+    let part = memory.part(span)?;
+    let region = match options.access {
+        Access::ReadWrite => part,
+        Access::ReadOnly => part.read_only(),
+        Access::Nothing => return refuse("a mapping without access"),
+    };
+    region.settle(options)?;
+    Ok(region)
 }

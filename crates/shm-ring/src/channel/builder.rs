@@ -3,7 +3,7 @@
 use crate::attach::{Content, Mode, Settings};
 use crate::error::Result;
 use crate::wait::WaitStrategy;
-use shm_core::{Deadline, Directory, Owner};
+use shm_core::{Deadline, Directory, Owner, Unnamed};
 use std::marker::PhantomData;
 use std::time::Duration;
 
@@ -79,6 +79,7 @@ impl<H: Handle> Builder<H> {
         let settings = Settings {
             name: name.to_owned(),
             directory: Directory::posix(),
+            memory: None,
             owner: Owner::MeOrRoot,
             mode: 0o600,
             capacity: H::DEFAULT_CAPACITY,
@@ -158,6 +159,28 @@ impl<H: Handle> Builder<H> {
     #[must_use]
     pub fn directory(mut self, directory: Directory) -> Self {
         self.settings.directory = directory;
+        self
+    }
+
+    /// The ring is made in this memory, which has no name, or is there already; the builder's name stands for it in
+    /// errors, and mode, owner and directory mean nothing. For forked children, and for processes that were handed
+    /// a descriptor.
+    ///
+    /// ```
+    /// use shm_ring::{Consumer, Producer, Unnamed};
+    /// # fn main() -> Result<(), shm_ring::Error> {
+    /// let memory = Unnamed::anonymous("ticks");
+    /// let mut producer = Producer::builder("ticks").memory(&memory).create()?;
+    /// // A forked child would do this:
+    /// let mut consumer = Consumer::builder("ticks").memory(&memory).open()?;
+    /// producer.send(b"hello")?;
+    /// assert_eq!(consumer.recv()?.to_vec(), b"hello");
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn memory(mut self, memory: &Unnamed) -> Self {
+        self.settings.memory = Some(memory.clone());
         self
     }
 

@@ -9,6 +9,7 @@ mod quiet;
 mod race;
 mod seats;
 mod told;
+mod unnamed;
 
 use shm_tests::peer::Role;
 
@@ -22,11 +23,19 @@ const ROLES: &[(&str, Role)] = &[
     ("sit as sender", told::sit_as_sender),
     ("wait without backstop", told::wait_without_backstop),
     ("sit as producer", seats::sit_as_producer),
+    ("share rings with children", unnamed::share_rings_with_children),
     ("become another program", seats::become_another_program),
 ];
 
 fn main() {
-    let tests =
-        [death::tests(), forked::tests(), quiet::tests(), race::tests(), seats::tests(), told::tests()];
+    let tests = [
+        death::tests(),
+        forked::tests(),
+        quiet::tests(),
+        race::tests(),
+        seats::tests(),
+        told::tests(),
+        unnamed::tests(),
+    ];
     shm_tests::run(ROLES, tests.into_iter().flatten().collect());
 }
