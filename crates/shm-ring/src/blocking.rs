@@ -139,6 +139,10 @@ fn reason<H: Attached, R>(
         look_again = place.tend().map_err(|error| place.judge(error))?;
     }
     let end = place.unheard_end(probe).map_err(|error| place.judge(error))?;
+    if end.is_some() && !probe {
+        // What the dead have in hand comes before the end, too.
+        place.tend().map_err(|error| place.judge(error))?;
+    }
     look_again |= end.is_some();
     let notice = place.not_ready();
     if !look_again && !alone && notice.is_ok() {

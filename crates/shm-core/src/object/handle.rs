@@ -92,7 +92,16 @@ impl Object {
     /// # Errors
     /// [`Error::Detached`] when it was removed.
     pub fn still_named(&self) -> Result<()> {
-        if self.stat()?.links == 0 && !self.nameless {
+        let file = stat::of(self.here()?, &self.path)?;
+        let segment_is_gone = match &self.body {
+            Body::Segment(segment) => match segment.stat() {
+                Ok(stat) => stat.marked_for_removal,
+                Err(Error::Refused { cause: Cause::NoSuchSegment, .. }) => true,
+                Err(error) => return Err(error),
+            },
+            Body::File | Body::Memory(_) => false,
+        };
+        if file.links == 0 && !self.nameless || segment_is_gone {
             Err(Error::Detached { object: self.path.clone() })
         } else {
             Ok(())

@@ -12,11 +12,11 @@
 //! # What a kill leaves
 //!
 //! *A creator's*, between the segment and its companion's name: a segment without a companion, attached nowhere, with
-//! the mark of one that is being born: the mode's bit `u+x`, which means nothing to segments, and which the creator
-//! takes away when the companion has its name. If the kernel says that the process which created it is gone, and it
-//! holds nothing, or begins as an object of this project does, whoever creates under the key next removes
-//! it. While its creator lives, or may live (in another pid namespace), the key counts as taken. A segment without
-//! companion and mark is another program's, or of a ring in another directory, and is never touched.
+//! the mark of one that is being born: the mode's bits `u+x` and `o+x` without `g+x`, which mean nothing to segments
+//! and which nobody else sets, and which the creator takes away when the companion has its name. If the kernel says
+//! that the process which created it is gone, whoever creates under the key next removes it. While its creator lives,
+//! or may live (in another pid namespace), the key counts as taken. A segment without companion and mark is another
+//! program's, or of a ring in another directory, and is never touched.
 //!
 //! *A remover's*: a companion without a segment. So does `ipcrm`. Whoever opens it next removes it, and is told that
 //! there is no such object.
@@ -26,7 +26,6 @@
 
 use super::{Body, Object, Options, Removal, birth, removal};
 use crate::error::{Cause, Error, Result};
-use crate::header::Header;
 use crate::name::Name;
 use crate::region::{Access, MapOptions, Region};
 use crate::sysv::{self, Key, Segment};
@@ -38,7 +37,7 @@ const COMPANION_VERSION: u32 = 1;
 /// magic 8, version 4, id 4, bytes of the segment 8, boot 16
 const COMPANION_BYTES: usize = 40;
 /// In the mode of a segment whose companion has no name yet.
-const BEING_BORN: u32 = 0o100;
+const BEING_BORN: u32 = 0o101;
 /// For how long somebody's unfinished creation is waited for.
 const BIRTH: Duration = Duration::from_millis(200);
 
@@ -157,14 +156,7 @@ fn is_abandoned(segment: &Segment) -> Result<bool> {
         Err(Error::Refused { cause: Cause::NoSuchSegment, .. }) => return Ok(true),
         Err(error) => return Err(error),
     };
-    let marked = stat.mode & 0o111 == BEING_BORN;
-    if !marked || !stat.is_stale() {
-        return Ok(false);
-    }
-    let region = segment.attach(Access::ReadOnly)?;
-    let mut content = vec![0; region.bytes()];
-    region.copy_out(0, &mut content)?;
-    Ok(Header::has_magic(&region) || content.iter().all(|&byte| byte == 0))
+    Ok(stat.mode & 0o111 == BEING_BORN && stat.is_stale())
 }
 
 fn show(key: Key) -> String {

@@ -1,6 +1,6 @@
 //! A receiver is killed with a message in hand.
 
-use shm_ring::{Error, Receiver, Sender, inspect, repair};
+use shm_ring::{End, Error, Receiver, Sender, inspect, repair};
 use shm_tests::{Peer, Scratch, Test, peer, tests};
 
 pub(crate) fn tests() -> Vec<Test> {
@@ -8,6 +8,7 @@ pub(crate) fn tests() -> Vec<Test> {
         it_takes_the_message_with_it_and_that_is_counted,
         it_comes_again_to_one_that_waits,
         it_comes_again_to_one_that_comes,
+        it_comes_again_before_the_end_is_told,
         a_stopped_holder_is_alive_and_goes_on,
     ]
 }
@@ -94,6 +95,18 @@ fn it_comes_again_to_one_that_comes() {
     assert_eq!(seen, [(b"first".to_vec(), true), (b"second".to_vec(), false)]);
     drop(receiver);
     assert_eq!(repair(&name).unwrap().to_redeliver, 0);
+}
+
+fn it_comes_again_before_the_end_is_told() {
+    let (_scratch, name, mut sender) = with(true);
+    let victim = holder(&name, &mut sender);
+    let mut receiver = Receiver::open(&name).unwrap();
+    victim.kill();
+    sender.close();
+    let delivery = receiver.try_recv().unwrap();
+    assert_eq!((delivery.to_vec(), delivery.is_redelivered()), (b"first".to_vec(), true));
+    drop(delivery);
+    assert!(matches!(receiver.try_recv(), Err(Error::Disconnected(End::Closed))));
 }
 
 fn a_stopped_holder_is_alive_and_goes_on() {

@@ -152,6 +152,13 @@ fn rage(storm: &Storm) {
     ledger.add(Field::Stop);
     senders.into_iter().for_each(Peer::finish);
     receivers.into_iter().for_each(Peer::finish);
+    // What those held who died last, and nobody has come or waited since.
+    let mut receiver = Receiver::open(ring.as_str()).unwrap();
+    let mut next = vec![0; usize::try_from(senders_max).unwrap()];
+    while let Ok(delivery) = receiver.try_recv() {
+        note(&delivery, &ledger, &mut next);
+    }
+    receiver.close();
     let sent = judge(storm, &ledger, senders_max, receivers_killed);
     println!("{kills} kills, {stops} stops");
     repair(ring.as_str()).unwrap();

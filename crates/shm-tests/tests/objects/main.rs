@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // test code: a panic is the verdict
 
 mod basics;
+mod companions;
 mod forked;
 mod hijack;
 mod kept;
@@ -34,6 +35,9 @@ const ROLES: &[(&str, Role)] = &[
     ("fork", forked::fork),
     ("fork barely", forked::fork_barely),
     ("fork while opening", forked::fork_while_opening),
+    ("make a bare segment", companions::make_a_bare_segment),
+    ("come and go", companions::come_and_go),
+    ("race to an object in a segment", companions::race_to_an_object_in_a_segment),
     ("answer in a segment", segments::answer_in_a_segment),
     ("store into a segment", segments::store_into_a_segment),
     ("race for a segment", segments::race_for_a_segment),
@@ -54,6 +58,7 @@ const ROLES: &[(&str, Role)] = &[
 fn main() {
     let tests = [
         basics::tests(),
+        companions::tests(),
         forked::tests(),
         hijack::tests(),
         kept::tests(),
