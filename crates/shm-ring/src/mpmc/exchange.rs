@@ -147,7 +147,7 @@ impl Exchange {
         let ours = self.format.pack(Slot { sequence: slot.sequence + 1, block: self.mine });
         let intent = Hand::intent(self.mine, slot.block, !self.sends);
         self.hand.store(intent.pack(), Ordering::Relaxed); // X4 keeps it above
-        let (success, failure) = (Ordering::AcqRel, Ordering::Relaxed); // X4 pairs with A13 A14 F13 F18 F19 F20
+        let (success, failure) = (Ordering::AcqRel, Ordering::Relaxed); // X4 pairs with A13 A14 A21 F13 F18 F19 F20
         let exchanged = self.slots.compare_exchange(at, word, ours, success, failure).is_ok();
         if exchanged {
             self.mine = slot.block;
@@ -232,8 +232,11 @@ fn not_now(sequence: u64, wanted: u64) -> Result<Attempt> {
 }
 
 /// The sequence in a position's slot. It only grows: above the one that is wanted, the position is passed for good.
+///
+/// Whoever passed it had seen all earlier positions passed. As an acquire this look sees that too: no later look at
+/// another slot finds a lap that is too old, which would be taken for garbage.
 fn look(slots: &Words, format: SlotFormat, position: u64) -> u64 {
-    let word = slots.load(SlotFormat::byte_position(position), Ordering::Relaxed); // a look; A13 follows
+    let word = slots.load(SlotFormat::byte_position(position), Ordering::Acquire); // A21 pairs with X4
     format.unpack(word).sequence
 }
 
