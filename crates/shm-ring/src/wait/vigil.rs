@@ -15,7 +15,8 @@ use std::time::Duration;
 
 /// Between two questions to the kernel after a mark, at first and at most.
 const PROBE: (Duration, Duration) = (Duration::from_micros(50), Duration::from_millis(1));
-/// So long the kernel is asked at short intervals. A process may take longer to die; then slices have to do.
+/// So long the kernel is asked at short intervals. A process may take longer to die, or the machine may pause; then the
+/// kernel is asked once in a slice, until it is known who died.
 const SUSPICION: Duration = Duration::from_secs(1);
 
 /// One of those who are watched.
@@ -31,7 +32,7 @@ struct Watched {
 pub(crate) struct Vigil {
     watched: Vec<Watched>,
     next_probe: Deadline,
-    /// While somebody is suspected: until the next question, and when to stop asking so often.
+    /// While somebody is suspected: time until the next question, and when to stop asking so often.
     suspicion: Option<(Duration, Deadline)>,
     backstop: bool,
 }
@@ -63,8 +64,8 @@ impl Vigil {
                 self.suspicion = Some(((interval * 2).min(PROBE.1), end));
                 Deadline::after(interval)
             }
-            _ if self.backstop => Deadline::after(SLICE),
-            _ => Deadline::NEVER,
+            None if !self.backstop => Deadline::NEVER,
+            _ => Deadline::after(SLICE),
         };
     }
 
@@ -133,6 +134,10 @@ mod tests {
         assert!(vigil.next_probe().has_passed());
         // The same mark does not end every sleep from now on.
         assert!(!vigil.sleep((&word, 0), soon()).unwrap());
+        vigil.probed();
+        assert_ne!(vigil.next_probe(), Deadline::NEVER);
+        // However long it takes.
+        vigil.suspicion = Some((PROBE.1, Deadline::now()));
         vigil.probed();
         assert_ne!(vigil.next_probe(), Deadline::NEVER);
         vigil.calm();
