@@ -2,6 +2,9 @@
 //!
 //! Your own programs need none of this: they are two programs already, and agree on a name.
 
+pub mod child;
+pub mod letter;
+
 use rustix::process::{Signal, set_parent_process_death_signal};
 use shm_core::{Identity, Name, Options};
 use std::process::{Child, Command};
@@ -24,6 +27,14 @@ pub fn second_process() -> Result<Option<(String, String)>, Box<dyn std::error::
     // It ends with the first process, however that ends.
     set_parent_process_death_signal(Some(Signal::KILL))?;
     Ok(Some((role, name)))
+}
+
+/// Starts this program again, as `role`, with what it needs to know.
+///
+/// # Errors
+/// When it can not be started.
+pub fn start(role: &str, name: &str) -> std::io::Result<SecondProcess> {
+    Command::new(std::env::current_exe()?).args([role, name]).spawn().map(SecondProcess)
 }
 
 /// A name that nobody else uses. Whatever has it is removed when this is dropped, also after an error.
@@ -49,7 +60,7 @@ impl FreshName {
     /// # Errors
     /// When it can not be started.
     pub fn start(&self, role: &str) -> std::io::Result<SecondProcess> {
-        Command::new(std::env::current_exe()?).args([role, &self.0]).spawn().map(SecondProcess)
+        start(role, &self.0)
     }
 }
 

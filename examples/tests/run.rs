@@ -59,6 +59,7 @@ fn prints(program: &str, expected: &[&str]) {
     running.0.stdout.take().unwrap().read_to_string(&mut output).unwrap();
     running.0.stderr.take().unwrap().read_to_string(&mut errors).unwrap();
     assert_eq!(running.debris(), [""; 0]);
+    assert_eq!(segments_of(program), 0);
     assert!(status.success(), "{status}\n{output}{errors}");
     assert_eq!(output.lines().collect::<Vec<_>>(), expected);
 
@@ -68,6 +69,18 @@ fn prints(program: &str, expected: &[&str]) {
     let mut running = Running::start(program, writer.into());
     assert!(!running.end().success());
     assert_eq!(running.debris(), [""; 0], "left by a failure");
+    assert_eq!(segments_of(program), 0, "left by a failure");
+}
+
+/// System V segments that the example has left.
+fn segments_of(program: &str) -> usize {
+    if !program.ends_with("sysv") && !program.ends_with("zone") {
+        return 0;
+    }
+    let is_left = |segment: &&shm_core::sysv::Stat| {
+        segment.bytes == shm_examples::letter::LETTER_BYTES && segment.is_stale()
+    };
+    shm_core::sysv::list().unwrap().iter().filter(is_left).count()
 }
 
 #[test]
@@ -139,4 +152,43 @@ fn raw_region() {
             "without its name the object still holds 42",
         ],
     );
+}
+
+const GREETING: &str = "ipc client get: hello share memory ipc! i'm server.";
+
+/// Kinds of memory whose examples print the same.
+#[test]
+fn kinds_of_memory() {
+    for program in [
+        env!("CARGO_BIN_EXE_posix"),
+        env!("CARGO_BIN_EXE_sysv"),
+        env!("CARGO_BIN_EXE_anonymous"),
+        env!("CARGO_BIN_EXE_dev_zero"),
+        env!("CARGO_BIN_EXE_zone"),
+        env!("CARGO_BIN_EXE_memfd"),
+    ] {
+        prints(program, &[GREETING]);
+    }
+}
+
+#[test]
+fn file() {
+    let lines = [
+        GREETING,
+        "the mapping says: memory map me",
+        "the file says: memory map me",
+        "the mapping says: txt changed!",
+        "the file says: txt changed!",
+    ];
+    prints(env!("CARGO_BIN_EXE_file"), &lines);
+}
+
+#[test]
+fn private() {
+    let lines = [
+        GREETING,
+        "the snapshot says: changed by its client",
+        "the original says: hello share memory ipc! i'm server.",
+    ];
+    prints(env!("CARGO_BIN_EXE_private"), &lines);
 }
