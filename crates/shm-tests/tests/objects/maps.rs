@@ -63,12 +63,12 @@ fn peers_are_told_with_what_they_map() {
 
     // The same by its names, of which the file may have any, and by a descriptor.
     let file = Place::File(scratch.path(&name));
-    assert_eq!(maps::of_place(&file, &Directory::posix()).unwrap(), told);
+    assert_eq!(maps::of_place(&file, &Directory::posix()).unwrap().mappings, told.mappings);
     let posix = Place::Posix(name.clone());
-    assert_eq!(maps::of_place(&posix, &Directory::at(scratch.directory())).unwrap(), told);
+    assert_eq!(maps::of_place(&posix, &Directory::at(scratch.directory())).unwrap().mappings, told.mappings);
     // And without one.
     scratch.options().unlink(&name).unwrap();
-    assert_eq!(maps::of_object(&object).unwrap(), told);
+    assert_eq!(maps::of_object(&object).unwrap().mappings, told.mappings);
     assert!(maps::of_place(&file, &Directory::posix()).is_err());
     peer.kill();
     assert_eq!(maps::of_object(&object).unwrap().mappings, []);
@@ -114,8 +114,9 @@ fn a_segment_s_users_are_told() {
     is_told_twice(&told, &peer, at);
     assert_eq!(told.mappings.len() as u64, segment.stat().unwrap().attach_count);
     let anywhere = Directory::posix();
-    assert_eq!(maps::of_place(&Place::Sysv(key), &anywhere).unwrap(), told);
-    assert_eq!(maps::of_place(&Place::SysvId(segment.id()), &anywhere).unwrap(), told);
+    for place in [Place::Sysv(key), Place::SysvId(segment.id())] {
+        assert_eq!(maps::of_place(&place, &anywhere).unwrap().mappings, told.mappings);
+    }
     let ours = segment.attach(Access::ReadOnly).unwrap();
     let told = maps::of_segment(&segment).unwrap();
     let [mapping] = of_process(&told, std::process::id())[..] else { panic!("{told:?}") };
