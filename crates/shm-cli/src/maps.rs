@@ -11,7 +11,7 @@ use shm_core::maps::{self, Mapping};
 /// Shows who maps an object
 ///
 /// The object is a ring, or any other file or System V segment. Who has it open and does not map it is not shown.
-/// Processes that may not be read are counted on standard error; root sees them.
+/// Processes that may not be read are counted on standard error; root sees more.
 #[derive(clap::Args, Debug)]
 pub(crate) struct Arguments {
     /// The object: NAME, posix:NAME, file:PATH, sysv:KEY or sysv-id:ID
@@ -70,8 +70,8 @@ pub(crate) fn run(arguments: &Arguments, context: &Context) -> Result<(), Failur
     let rows: Vec<Row> = found.mappings.into_iter().map(Row::from).collect();
     let hidden = match found.unreadable_processes {
         0 => String::new(),
-        1 => "1 process may not be read, and may map it (root sees all)".to_owned(),
-        count => format!("{count} processes may not be read, and may map it (root sees all)"),
+        1 => "1 process may not be read, and may map it (root sees more)".to_owned(),
+        count => format!("{count} processes may not be read, and may map it (root sees more)"),
     };
     match (arguments.json || !rows.is_empty(), hidden.as_str()) {
         (true, "") => {}

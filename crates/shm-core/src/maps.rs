@@ -51,7 +51,8 @@ use target::Target;
 pub struct Maps {
     /// The mappings, by process and address.
     pub mappings: Vec<Mapping>,
-    /// How many processes may not be read: whether they map the object is not known. Root reads all of them.
+    /// How many processes may not be read: whether they map the object is not known. Root
+    /// may read most, or all.
     pub unreadable_processes: usize,
 }
 
