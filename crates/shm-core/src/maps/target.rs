@@ -145,6 +145,16 @@ mod tests {
     }
 
     #[test]
+    fn a_file_is_seen_as_it_is_shown() {
+        let object = Memfd::new("shown").create(1).unwrap();
+        let (device, inode) = object.stat().unwrap().inode;
+        let expected = ((fs::major(device), fs::minor(device)), inode);
+        assert_eq!(shown(object.descriptor(), "it"), Some(expected), "where both are the same");
+        let empty = Memfd::new("empty").without_pages(None).unwrap();
+        assert_eq!(shown(empty.descriptor(), "it"), None);
+    }
+
+    #[test]
     fn files_are_told_apart_by_device_and_inode() {
         let target = Target::File { device: (8, 0x1a), inode: 77 };
         assert!(mapped(&target, "1000-2000 r--p 00000000 08:1a 77   /dev/shm/any name (deleted)"));

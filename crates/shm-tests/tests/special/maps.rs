@@ -2,7 +2,7 @@
 
 use shm_core::maps;
 use shm_core::sysv::{Options, Segment};
-use shm_core::{Access, Directory, Name, Place};
+use shm_core::{Access, Directory, HugePages, Name, Place, huge};
 use shm_tests::need::pid_namespace;
 use shm_tests::process::become_user;
 use shm_tests::{Need, Peer, Scratch, Segments, Test, peer, scratch, tests};
@@ -12,6 +12,7 @@ pub(crate) fn tests() -> Vec<Test> {
     tests![
         processes_that_may_not_be_read_are_counted needs [Need::Root, Need::Pids],
         a_segment_is_not_taken_for_that_of_another_namespace needs [Need::Root, Need::Program("unshare")],
+        a_segment_of_huge_pages_is_told needs [Need::Root, Need::HugePages],
     ]
 }
 
@@ -94,5 +95,20 @@ fn a_segment_is_not_taken_for_that_of_another_namespace() {
     let [mapping] = &told.mappings[..] else { panic!("{told:?}") };
     assert_eq!((mapping.pid, mapping.address), (std::process::id(), region.address() as u64));
     namesake.finish();
+    segment.remove().unwrap();
+}
+
+/// It is on another device, and its pages are counted elsewhere.
+fn a_segment_of_huge_pages_is_told() {
+    let segments = Segments::new();
+    let pool = huge::pools().into_iter().find(|pool| pool.free_pages >= 2).unwrap();
+    let options = Options::new().huge_pages(HugePages::of(pool.page_bytes));
+    let segment = options.create(segments.key(), 2 * pool.page_bytes).unwrap();
+    let region = segment.attach(Access::ReadWrite).unwrap();
+    region.write_value(0, &1_u8).unwrap();
+    let told = maps::of_segment(&segment).unwrap();
+    let [mapping] = &told.mappings[..] else { panic!("{told:?}") };
+    assert_eq!((mapping.address, mapping.bytes), (region.address() as u64, 2 * pool.page_bytes));
+    assert_eq!(mapping.resident_bytes, Some(pool.page_bytes));
     segment.remove().unwrap();
 }
