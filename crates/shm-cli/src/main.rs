@@ -6,6 +6,7 @@ mod demo;
 mod doctor;
 mod failure;
 mod input;
+mod maps;
 mod output;
 mod recv;
 mod report;
@@ -58,6 +59,7 @@ enum Verb {
     Recv(recv::Arguments),
     Ls(show::ListArguments),
     Stat(show::StatArguments),
+    Maps(maps::Arguments),
     Rm(rm::Arguments),
     Doctor(doctor::Arguments),
     Demo(demo::Arguments),
@@ -71,6 +73,7 @@ impl Verb {
             Self::Recv(arguments) => recv::run(arguments, context),
             Self::Ls(arguments) => show::list(arguments, context),
             Self::Stat(arguments) => show::stat(arguments, context),
+            Self::Maps(arguments) => maps::run(arguments, context),
             Self::Rm(arguments) => rm::run(arguments, context),
             Self::Doctor(arguments) => doctor::run(arguments, context),
             Self::Demo(arguments) => demo::run(arguments, context),

@@ -6,8 +6,8 @@
 //! [`name`] → [`object`] → [`region`] → [`header`], with [`word`], [`event`], [`lock`], [`life`], [`offset`],
 //! [`mod@line`] and [`mod@fork`] beside them. Objects without a name come from [`memfd`], are made safe to
 //! hand out by [`seal`], and go from process to process by [`pass`]. [`sysv`], [`anonymous`] and [`zone`] make
-//! regions of memory that is no file; [`place`] reads where an
-//! object is, and [`unnamed`] is what a ring without a name is made in.
+//! regions of memory that is no file; [`place`] reads where an object is, [`maps`] who maps it, and [`unnamed`] is
+//! what a ring without a name is made in.
 //!
 //! Three rules hold everywhere:
 //!
@@ -53,6 +53,7 @@ pub mod huge;
 pub mod life;
 pub mod line;
 pub mod lock;
+pub mod maps;
 pub mod memfd;
 pub mod name;
 pub mod object;

@@ -111,6 +111,18 @@ impl Memfd {
         Ok(object)
     }
 
+    /// One of no length, which takes no page from anybody. For looking at what the kernel makes memfds of.
+    pub(crate) fn without_pages(&self, huge: Option<HugePages>) -> Result<Object> {
+        let flags = match huge {
+            None => MemfdFlags::empty(),
+            Some(huge) => {
+                let no_such_size = || huge::no_such_size(&self.path(), huge.page_bytes());
+                MemfdFlags::HUGETLB | MemfdFlags::from_bits_retain(huge.size_flag().ok_or_else(no_such_size)?)
+            }
+        };
+        self.empty(flags).map_err(|errno| self.refused(errno))
+    }
+
     fn of_huge_pages(&self, huge: HugePages, bytes: u64) -> Result<Object> {
         let page_bytes = huge.page_bytes();
         let no_such_size = || huge::no_such_size(&self.path(), page_bytes);

@@ -10,6 +10,7 @@ mod full;
 mod harness;
 mod interrupts;
 mod many;
+mod maps;
 mod removal;
 mod verbs;
 mod wrong_files;

@@ -217,6 +217,14 @@ impl Object {
         }
     }
 
+    /// The segment in which the bytes are, if they are in one.
+    pub(crate) fn segment(&self) -> Option<&Segment> {
+        match &self.body {
+            Body::File | Body::Memory(_) => None,
+            Body::Segment(segment) => Some(segment),
+        }
+    }
+
     /// Removes the segment in which the bytes are, if they are in one. Who has attached it keeps it.
     pub(super) fn remove_segment(&self) -> Result<()> {
         match &self.body {

@@ -8,6 +8,7 @@ mod forked;
 mod hijack;
 mod kept;
 mod life;
+mod maps;
 mod marks;
 mod passed;
 mod race;
@@ -32,6 +33,9 @@ const ROLES: &[(&str, Role)] = &[
     ("echo events", life::echo_events),
     ("live", marks::live),
     ("live for ever", marks::live_for_ever),
+    ("map and stay", maps::map_and_stay),
+    ("attach and stay", maps::attach_and_stay),
+    ("map and end", maps::map_and_end),
     ("fork", forked::fork),
     ("fork barely", forked::fork_barely),
     ("fork while opening", forked::fork_while_opening),
@@ -63,6 +67,7 @@ fn main() {
         hijack::tests(),
         kept::tests(),
         life::tests(),
+        maps::tests(),
         marks::tests(),
         passed::tests(),
         race::tests(),

@@ -8,7 +8,9 @@ mod framework;
 mod kill;
 mod limits;
 mod mapped;
+mod maps;
 mod namespaces;
+mod reader;
 mod segments;
 mod space;
 
@@ -29,6 +31,9 @@ const ROLES: &[(&str, Role)] = &[
     ("squat keys", segments::squat_keys),
     ("reach the limits", segments::reach_the_limits),
     ("lock too much", limits::lock_too_much),
+    ("ask as another user", maps::ask_as_another_user),
+    ("map and be asked for", maps::map_and_be_asked_for),
+    ("attach a namesake", maps::attach_a_namesake),
     ("map what another user sent", mapped::map_what_another_user_sent),
     ("map what may only be read", mapped::map_what_may_only_be_read),
     ("map on a full file system", mapped::map_on_a_full_file_system),
@@ -42,7 +47,9 @@ fn main() {
         kill::tests(),
         limits::tests(),
         mapped::tests(),
+        maps::tests(),
         namespaces::tests(),
+        reader::tests(),
         segments::tests(),
         space::tests(),
         foreign::tests(),
