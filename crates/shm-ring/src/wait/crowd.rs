@@ -154,6 +154,38 @@ mod tests {
         crowd.sleep(armed, Deadline::NEVER, &mut Vigil::new(false)).unwrap(); // for ever otherwise
     }
 
+    /// One publication, many sleepers, and nobody who looks around: whoever is not woken sleeps for ever.
+    #[test]
+    fn one_wake_wakes_all() {
+        let region = Region::on_heap(64).unwrap();
+        let (asleep, is_asleep) = std::sync::mpsc::channel();
+        let sleepers = [0; 4].map(|_| {
+            let (region, asleep) = (region.clone(), asleep.clone());
+            std::thread::spawn(move || {
+                let crowd = Crowd::new(&region, 0).unwrap();
+                let armed = crowd.arm();
+                let itself = std::fs::read_link("/proc/thread-self").unwrap();
+                asleep.send(std::path::Path::new("/proc").join(itself).join("syscall")).unwrap();
+                crowd
+                    .sleep(armed, Deadline::after(std::time::Duration::from_secs(60)), &mut Vigil::new(false))
+                    .unwrap();
+                armed != crowd.arm()
+            })
+        });
+        // In the system call, which the kernel tells of those who sleep.
+        for path in is_asleep.iter().take(sleepers.len()) {
+            let begun = std::time::Instant::now();
+            let sleeps = || std::fs::read_to_string(&path).is_ok_and(|call| !call.starts_with("running"));
+            while !sleeps() && begun.elapsed() < std::time::Duration::from_secs(1) {
+                std::thread::yield_now();
+            }
+        }
+        let begun = std::time::Instant::now();
+        assert!(Crowd::new(&region, 0).unwrap().notify());
+        assert!(sleepers.into_iter().all(|sleeper| sleeper.join().unwrap()));
+        assert!(begun.elapsed() < std::time::Duration::from_secs(60), "some slept until their deadline");
+    }
+
     /// As a publisher killed after its first step leaves it.
     #[test]
     fn a_wake_that_was_begun_is_done_by_the_next_publisher() {
