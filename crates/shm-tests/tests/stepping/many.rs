@@ -4,15 +4,18 @@
 mod check;
 mod picture;
 mod scene;
+mod seats;
 mod sleepers;
+mod stop;
 mod victim;
 
 use crate::walk::{self, Course};
 use crate::{Progress, watched};
-use check::{ORDERS, Order, after_the_kill, while_stopped};
+use check::{ORDERS, Order, after_the_kill};
 use scene::{Death, Notes, Scene};
 use shm_ring::{End, Role};
 use shm_tests::{Need, Scratch, Test};
+use stop::{MEDDLINGS, Meddling, while_stopped};
 use victim::{self as act, After, Part};
 
 pub(crate) use sleepers::be_a_sleeper;
@@ -26,6 +29,9 @@ const KILL_STEPS: u64 = if cfg!(debug_assertions) { 1_000 } else { 2_500 };
 const KILL_DIFFERING_STEPS: u64 = 4_000;
 const STOP_STEPS: u64 = 1_000;
 const STOP_DIFFERING_STEPS: u64 = 2_000;
+/// Enough for all moments right before a difference: others come beside, and what one has seen may be so no more at
+/// just one of them.
+const STOP_BESIDE_STEPS: u64 = 100_000;
 
 /// One operation of one participant, or of somebody who repairs.
 #[derive(Debug)]
@@ -179,11 +185,14 @@ operations! {
         { waiting: 0, dead: &[Death::Holding, Death::Sent], tends: true, tries: true, waits: true, messages: 1 }
         of AGAIN,
     attach_sender: {} of COMES_TO_SEND,
-    attach_sender_where_one_died_sending: { dead: &[Death::Sending] } of COMES_TO_SEND,
-    attach_sender_where_one_had_sent: { dead: &[Death::Sent] } of COMES_TO_SEND,
+    attach_sender_where_one_died_sending:
+        { dead: &[Death::Sending], beside: &[Death::Sent] } of COMES_TO_SEND,
+    attach_sender_where_one_had_sent: { dead: &[Death::Sent], beside: &[Death::Received] } of COMES_TO_SEND,
     attach_receiver: {} of COMES_TO_RECEIVE,
-    attach_receiver_where_one_died_receiving: { dead: &[Death::Receiving] } of COMES_TO_RECEIVE,
-    attach_receiver_where_one_had_received: { dead: &[Death::Received] } of COMES_TO_RECEIVE,
+    attach_receiver_where_one_died_receiving:
+        { dead: &[Death::Receiving], beside: &[Death::Received] } of COMES_TO_RECEIVE,
+    attach_receiver_where_one_had_received:
+        { dead: &[Death::Received], beside: &[Death::Sent] } of COMES_TO_RECEIVE,
     attach_receiver_where_two_died: { dead: &[Death::Sent, Death::Received] } of COMES_TO_RECEIVE,
     drop_sender: { leaves: Some(End::Dropped), act: act::drop_sender } of SENDER,
     close_sender: { leaves: Some(End::Closed), act: act::close_sender } of SENDER,
@@ -200,10 +209,17 @@ operations! {
     repair_behind_two: { dead: &[Death::Received, Death::Sent] } of REPAIR,
     repair_behind_two_senders: { dead: &[Death::Sending, Death::Sent] } of REPAIR,
     repair_for_redelivery: { redelivery: true, dead: &[Death::Received, Death::Holding] } of REPAIR,
-    wait_beside_one_about_to_send: { dead: &[Death::Sending] } of TENDS,
-    wait_beside_one_that_had_sent: { dead: &[Death::Sent] } of TENDS,
+    wait_beside_one_about_to_send: { dead: &[Death::Sending], beside: &[Death::Sent] } of TENDS,
+    wait_beside_one_that_had_sent: { dead: &[Death::Sent], beside: &[Death::Received] } of TENDS,
     wait_for_space_beside_one_that_had_received:
-        { waiting: FULL, messages: 1, waits: true, tends: true, dead: &[Death::Received] } of SENDER,
+        {
+            waiting: FULL,
+            messages: 1,
+            waits: true,
+            tends: true,
+            dead: &[Death::Received],
+            beside: &[Death::Received],
+        } of SENDER,
     wait_beside_two: { dead: &[Death::Received, Death::Sent] } of TENDS,
 }
 
@@ -260,16 +276,22 @@ fn stopped_at_every_moment(name: &str) {
         let notes = Notes::new(&scratch);
         let course =
             Course::of(("mpmc", operation.name, !walk::coarse()), || survey(operation, &scratch, &notes));
-        let mut tries = course.sample(STOP_STEPS);
-        tries.extend(course.differing(STOP_DIFFERING_STEPS));
+        let mut moments = course.sample(STOP_STEPS);
+        moments.extend(course.differing(STOP_DIFFERING_STEPS));
+        let mut tries: Vec<(usize, Meddling)> =
+            moments.into_iter().zip(MEDDLINGS.iter().cycle().copied()).collect();
+        if !operation.beside.is_empty() {
+            let moments = course.about_to_differ(STOP_BESIDE_STEPS).into_iter();
+            tries.extend(moments.map(|moment| (moment, Meddling::default())));
+        }
         course.tell(tries.len());
-        for (index, moment) in tries.into_iter().enumerate() {
+        for (moment, meddling) in tries {
             let point = course.points[moment];
-            progress.now(format!("{name}, stopped at {point:?}, try {index}"));
+            progress.now(format!("{name}, stopped at {point:?}, {meddling:?}"));
             let mut scene = Scene::new(operation, &scratch);
             let (peer, mut tracee) = scene.begin(&notes);
             let there = walk::go_to(&mut tracee, point, || scene.wake(&notes));
-            while_stopped(scene, peer, tracee, !there, &notes, index, &scratch);
+            while_stopped(scene, peer, tracee, !there, &notes, meddling, &scratch);
         }
     });
 }

@@ -130,6 +130,12 @@ impl Course {
         self.changes.iter().copied().step_by(stride).collect()
     }
 
+    /// Those right before the ones that differ, or a part of them as of [`differing`](Self::differing): who is stopped
+    /// there has decided what it does next, by what it saw before.
+    pub(crate) fn about_to_differ(&self, steps: u64) -> Vec<usize> {
+        self.differing(steps).into_iter().filter_map(|moment| moment.checked_sub(1)).collect()
+    }
+
     /// Which moments to try, by their indices: all if that is asked for; otherwise spread evenly, as many as go
     /// with so many steps. In a coarse run those that differ, as many as go.
     pub(crate) fn sample(&self, steps: u64) -> Vec<usize> {

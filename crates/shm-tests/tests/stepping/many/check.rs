@@ -1,10 +1,9 @@
-//! What must hold after a kill, and during and after a stop.
+//! What must hold after a kill, and when nobody is left in the middle of anything.
 
 use super::picture::Picture;
-use super::scene::{Notes, SURVIVORS, Scene};
-use crate::tracer::{Step, Tracee};
+use super::scene::{Notes, Scene};
 use shm_ring::{Directory, End, Role, inspect, repair_in};
-use shm_tests::{FUSE, Peer, Scratch};
+use shm_tests::{FUSE, Scratch};
 use std::time::Instant;
 
 /// Who cleans up behind the dead.
@@ -116,7 +115,7 @@ fn recover(scene: &mut Scene, recovery: Recovery) {
 }
 
 /// Repairs the ring; how many messages are to come again.
-fn repair(scene: &Scene) -> u64 {
+pub(crate) fn repair(scene: &Scene) -> u64 {
     let found = repair_in(&Directory::posix(), &scene.name, false).unwrap();
     assert_eq!(found.busy, 0, "it can be told whose block it is: {:#?}", scene.picture());
     assert!(scene.is_clean(), "not cleaned up: {:#?}", scene.picture());
@@ -124,7 +123,7 @@ fn repair(scene: &Scene) -> u64 {
 }
 
 /// What was in the hands of dead receivers comes again, to whoever receives or waits.
-fn collect(scene: &mut Scene) {
+pub(crate) fn collect(scene: &mut Scene) {
     let fuse = Instant::now() + FUSE;
     while !scene.again.is_empty() {
         scene.wait(Role::Receiver);
@@ -133,7 +132,7 @@ fn collect(scene: &mut Scene) {
 }
 
 /// All blocks are in one place, all hands are settled, nobody is dead, and everybody sees it so.
-fn is_whole(scene: &Scene) {
+pub(crate) fn is_whole(scene: &Scene) {
     let picture = scene.picture();
     picture.hands(|_| false);
     assert!(picture.is_clean(), "{picture:#?}");
@@ -154,128 +153,4 @@ pub(crate) fn work(scene: &mut Scene) {
     while scene.send() {}
     assert!(scene.receive() && scene.send() && !scene.send());
     while scene.receive() {}
-}
-
-/// While the victim is stopped, and after it went on.
-pub(crate) fn while_stopped(
-    mut scene: Scene,
-    mut peer: Peer,
-    tracee: Tracee,
-    has_ended: bool,
-    notes: &Notes,
-    index: usize,
-    scratch: &Scratch,
-) {
-    let operation = scene.operation;
-    let picture = scene.account(notes);
-    // The victim may hold the lock of a dead one's seat.
-    picture.hands(|seat| seat >= SURVIVORS);
-    let stays = operation.role.is_some() && !operation.comes && operation.leaves.is_none();
-    let status = inspect(&scene.name).unwrap();
-    let lives = status.participants.iter().any(|who| who.pid == peer.pid() && who.alive);
-    assert!(lives || !stays, "a stopped process lives: {status:?}");
-    meddle(&mut scene, &peer, notes, index);
-    let picture = scene.picture();
-    picture.hands(|seat| seat >= SURVIVORS);
-    work(&mut scene);
-    // What it still needs to end is there.
-    if operation.role == Some(Role::Receiver) {
-        while scene.send() {}
-    }
-    go_on(&mut scene, tracee, has_ended, notes);
-    let picture = scene.account(notes);
-    assert!(scene.moved == operation.messages || operation.tries, "{} messages", scene.moved);
-    if operation.role != Some(Role::Receiver) && operation.role.is_some() {
-        assert_eq!(notes.moved(), scene.moved, "what it knows");
-    }
-    for number in &notes_of(&scene, notes) {
-        if scene.again.contains(number) {
-            scene.comes_again(*number);
-        }
-    }
-    // Nobody who lives leaves a hand open. What the dead left may be there, unless it was to be cleaned up.
-    picture.hands(|seat| picture.seats[seat].free);
-    in_good_standing(&mut scene, &mut peer);
-    peer.finish();
-    if !scene.is_clean() {
-        assert!(
-            operation.dead.len() + operation.beside.len() > 0,
-            "the victim left something: {:#?}",
-            scene.picture()
-        );
-        repair(&scene);
-    }
-    collect(&mut scene);
-    is_whole(&scene);
-    work(&mut scene);
-    is_whole(&scene);
-    let end = operation.leaves.unwrap_or(End::Dropped);
-    let ends = match (scene.sender_died, operation.role) {
-        (true, _) => vec![End::Died],
-        (_, Some(Role::Sender)) => vec![end],
-        _ => vec![End::Closed],
-    };
-    scene.end(scratch, &ends);
-}
-
-/// What the victim got, if it receives.
-fn notes_of(scene: &Scene, notes: &Notes) -> Vec<u64> {
-    if scene.operation.role == Some(Role::Receiver) { notes.handed().0 } else { Vec::new() }
-}
-
-/// Others die, and clean up, while the victim is stopped.
-fn meddle(scene: &mut Scene, peer: &Peer, notes: &Notes, index: usize) {
-    for &death in scene.operation.beside {
-        // Where the victim holds the only seat that is left, nobody can come.
-        if scene.picture().seats.iter().all(|seat| !seat.free) {
-            continue;
-        }
-        scene.die(death, notes);
-        if index.is_multiple_of(2) {
-            work(scene);
-        }
-        if index % 4 < 2 && scene.operation.role.is_some() {
-            let found = repair_in(&Directory::posix(), &scene.name, false).unwrap();
-            assert_eq!(found.busy, 0, "one who is stopped prevents a ruling: {:#?}", scene.picture());
-            let picture = scene.picture();
-            picture.hands(|seat| picture.seats[seat].pid == peer.pid());
-        }
-    }
-}
-
-/// The victim sends or receives once more, as if nothing had been.
-fn in_good_standing(scene: &mut Scene, peer: &mut Peer) {
-    if !scene.operation.stays() {
-        return;
-    }
-    while scene.receive() {}
-    if scene.operation.role == Some(Role::Sender) {
-        peer.tell("3000000");
-        peer.expect("sent");
-        scene.queue.push_back(3_000_000);
-        scene.sent += 1;
-        assert!(scene.receive());
-    } else {
-        assert!(scene.send());
-        peer.tell("receive");
-        peer.expect(&scene.queue.pop_front().unwrap().to_string());
-        scene.received += 1;
-    }
-}
-
-/// Lets the victim go on to its end. It sleeps only for a reason that the slots show, or a wake-up was lost.
-fn go_on(scene: &mut Scene, mut tracee: Tracee, mut has_ended: bool, notes: &Notes) {
-    while scene.operation.waits && !has_ended {
-        match tracee.step() {
-            Step::Asleep => {
-                scene.account(notes);
-                let full = scene.queue.len() == scene.shape.capacity;
-                let sends = scene.operation.role == Some(Role::Sender);
-                assert!(sends && full, "the victim sleeps although there is something for it");
-                assert!(scene.receive());
-            }
-            step => has_ended = step == Step::Ended,
-        }
-    }
-    tracee.release(has_ended);
 }

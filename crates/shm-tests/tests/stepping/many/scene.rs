@@ -1,6 +1,7 @@
 //! An MPMC ring, its two survivors, which this process plays, those who have died there, and the victim.
 
 use super::picture::{Hand, Picture, Shape};
+use super::seats::only_held_ones_change;
 use super::{FULL, Operation};
 use crate::content::{PATIENCE, content, number};
 use crate::tracer::{Step, Tracee};
@@ -334,12 +335,15 @@ impl Scene {
         picture.is_clean() && (self.operation.redelivery || !unread)
     }
 
-    /// Whether the ring, or what the victim knows, has changed since this was last asked.
+    /// Whether the ring, or what the victim knows, has changed since this was last asked: one instruction ago.
     pub(crate) fn has_changed(&mut self, notes: &Notes) -> bool {
         let mut now = vec![0; self.region.bytes()];
         self.region.copy_out(0, &mut now).unwrap();
         (0..NOTES).for_each(|index| now.extend(notes.read(index).to_le_bytes()));
         let changed = now != self.seen;
+        if changed && !self.seen.is_empty() {
+            only_held_ones_change(&self.seen, &now, self.shape.participants, &self.object);
+        }
         self.seen = now;
         changed
     }
