@@ -3,7 +3,10 @@
 //!
 //! A mark in a life word is a suspicion and not a verdict: the kernel makes it while the process is still being
 //! taken down, and frees the locks, which are the verdict, only afterwards. So after a mark the kernel is asked at
-//! short intervals, and a word that is marked is not slept on any more (that sleep would end at once, for ever).
+//! short intervals.
+//!
+//! A word is looked at once before a sleep, and slept on while it holds what was seen, whatever that is: a mark that
+//! comes after the look refuses the sleep or ends it, and one that was acted upon does neither.
 //!
 //! Without life words (a kernel before 5.16, a container's filter, more than 127 to watch) every sleep ends after a
 //! slice.
@@ -23,8 +26,8 @@ const SUSPICION: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 struct Watched {
     word: ReadWord<u32>,
-    /// The marked value that was acted upon.
-    answered: u32,
+    /// What it held when it was looked at last; a mark in it was acted upon.
+    seen: u32,
 }
 
 /// Those one waits for, and when to ask the kernel next whether they live.
@@ -48,7 +51,7 @@ impl Vigil {
     /// Watches these from now on. Call it again when others come: all marks look alike.
     pub(crate) fn watch(&mut self, words: impl IntoIterator<Item = ReadWord<u32>>) {
         self.watched.clear();
-        self.watched.extend(words.into_iter().map(|word| Watched { word, answered: 0 }));
+        self.watched.extend(words.into_iter().map(|word| Watched { word, seen: 0 }));
     }
 
     /// When the kernel is to be asked next.
@@ -82,9 +85,12 @@ impl Vigil {
         if self.suspects() {
             return Ok(true);
         }
-        let alive = self.watched.iter().map(|watched| (&watched.word, life::look(&watched.word)));
-        let alive: Vec<_> = alive.filter(|(_, value)| life::state(*value) == LifeState::Alive).collect();
-        wait_any(word, &alive, until)?;
+        self.sleep_on_what_was_seen(word, until)
+    }
+
+    fn sleep_on_what_was_seen(&mut self, word: (&ReadWord<u32>, u32), until: Deadline) -> Result<bool> {
+        let watched: Vec<_> = self.watched.iter().map(|watched| (&watched.word, watched.seen)).collect();
+        wait_any(word, &watched, until)?;
         Ok(self.suspects())
     }
 
@@ -93,14 +99,8 @@ impl Vigil {
         let mut marked = false;
         for watched in &mut self.watched {
             let value = life::look(&watched.word);
-            match life::state(value) {
-                LifeState::Marked if watched.answered != value => {
-                    watched.answered = value;
-                    marked = true;
-                }
-                LifeState::Marked => {}
-                _ => watched.answered = 0,
-            }
+            marked |= life::state(value) == LifeState::Marked && watched.seen != value;
+            watched.seen = value;
         }
         if marked {
             self.suspicion = Some((PROBE.0, Deadline::after(SUSPICION)));
@@ -142,5 +142,19 @@ mod tests {
         assert_ne!(vigil.next_probe(), Deadline::NEVER);
         vigil.calm();
         assert_eq!(vigil.next_probe(), Deadline::NEVER);
+    }
+
+    #[test]
+    fn a_mark_between_the_look_and_the_sleep_refuses_the_sleep() {
+        let region = Region::on_heap(128).unwrap();
+        let life = region.word::<u32>(64).unwrap();
+        for before in [0, ALIVE] {
+            life.store(before, Ordering::Relaxed); // one thread
+            let (word, mut vigil) = (region.read_word(0).unwrap(), Vigil::new(false));
+            vigil.watch([life.reader()]);
+            assert!(!vigil.suspects());
+            life.store(MARKED, Ordering::Relaxed); // one thread
+            assert!(vigil.sleep_on_what_was_seen((&word, 0), Deadline::NEVER).unwrap()); // for ever otherwise
+        }
     }
 }

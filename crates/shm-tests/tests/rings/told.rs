@@ -58,7 +58,7 @@ fn all_receivers_are_told_of_the_last_senders_death() {
 fn a_consumer_is_told_of_its_producers_death() {
     let scratch = Scratch::posix();
     let name = scratch.name("one");
-    let mut consumer = Consumer::create(name.as_str()).unwrap(); // looks around as well
+    let mut consumer = Consumer::builder(name.as_str()).backstop(false).create().unwrap();
     for round in 0..ROUNDS {
         let mut producer = Peer::start("sit as sender", &["spsc", name.as_str(), BALLAST[round % 2]]);
         producer.expect("sitting");
