@@ -6,6 +6,7 @@ use crate::blocking::Place;
 use crate::error::{End, Error, Result, Role};
 use crate::layout::spsc::{CONSUMER_REGION_OFFSET, LIFE_OFFSET, PRODUCER_REGION_OFFSET, Parts};
 use crate::layout::{Geometry, NOTICE_POISONED, NOTICE_REMOVED};
+use crate::restart::Flusher;
 use crate::seat::{OwnSeat, Presence, Seat, Start};
 use crate::wait::WaitCounts;
 use crate::wait::pair::{Armed, Waiter};
@@ -32,6 +33,7 @@ pub(crate) struct Attachment {
     _life: Option<Life>,
     object: Object,
     geometry: Geometry,
+    flusher: Flusher,
     guard: Guard,
     closed: bool,
     corrupt: Option<&'static str>,
@@ -53,7 +55,7 @@ impl Attachment {
         deadline: Deadline,
         resume: impl FnOnce(&Parts, u64) -> Result<(A, Start)>,
     ) -> Result<(Self, A)> {
-        let Mapped { object, region, geometry, .. } = mapped;
+        let Mapped { object, region, geometry, instance } = mapped;
         let parts = Parts::of(&region, &geometry)?;
         let seat = OwnSeat::claim(&object, &parts, role, deadline)?;
         let [own, other] = wait_words(&parts, role);
@@ -81,6 +83,7 @@ impl Attachment {
             return Err(Error::Corrupt("a side was told of a tenure that is still to come"));
         }
         let life = register(&object, own, role)?;
+        let flusher = Flusher::new(&object, region.clone(), geometry, instance)?;
         // Last: whoever fails before it has never been there.
         seat.sit(start);
         let mut attachment = Self {
@@ -95,6 +98,7 @@ impl Attachment {
             _life: life,
             object,
             geometry,
+            flusher,
             guard: Guard::new(),
             closed: false,
             corrupt: None,
@@ -186,6 +190,12 @@ impl Attachment {
 
     pub(crate) fn geometry(&self) -> &Geometry {
         &self.geometry
+    }
+
+    /// See the handles' `flush`.
+    pub(crate) fn flush(&self, deadline: Deadline) -> Result<()> {
+        self.ours()?;
+        self.flusher.flush(&self.object, deadline)
     }
 
     pub(crate) fn counts(&self) -> WaitCounts {

@@ -196,7 +196,7 @@ impl fmt::Display for Error {
             Self::Detached => f.write_str("the ring was removed; open its name again for its successor"),
             Self::Corrupt(what) => write!(
                 f,
-                "the ring is corrupt ({what}): some process wrote where it must not; \
+                "the ring is corrupt ({what}): some process wrote where it must not, or its memory failed; \
                  stop its participants, remove it and create it anew"
             ),
             Self::TooLarge { length, max } => write!(

@@ -5,6 +5,7 @@ use crate::error::{End, Participant, Result, Role};
 use crate::layout::spsc::{Parts, TAIL_OFFSET};
 use crate::layout::{GEOMETRY_MESSAGE_BYTES, Geometry, Kind, NOTICE_POISONED, NOTICE_REMOVED};
 use crate::mpmc::overview;
+use crate::restart;
 use crate::seat::{Presence, Seat};
 use crate::spsc::bytes::walk;
 use crate::{ledger, statistics};
@@ -53,6 +54,9 @@ pub struct Status {
     pub poisoned: bool,
     /// The ring was marked as removed.
     pub removed: bool,
+    /// The ring is in a file, and the machine was restarted since it was used last: whoever comes next finds the `depth`
+    /// messages that the last flush covered, and counts begin anew.
+    pub restarted: bool,
     /// Which ring this is, of all that had its name.
     pub instance: Identity,
     /// When it was created, in nanoseconds since 1970.
@@ -104,7 +108,11 @@ pub(crate) struct Traffic {
 fn status(object: &Object, region: &Region, header: &Header, geometry: &Geometry) -> Result<Status> {
     let stat = object.stat()?;
     let notices = notices(region, geometry)?;
-    let traffic = if geometry.kind.is_mpmc() {
+    let restarted = restart::is_from_another_run(object, region)?;
+    let traffic = if restarted {
+        let sent = restart::recoverable(region, header.instance, geometry)?;
+        Traffic { sent, ..Traffic::default() }
+    } else if geometry.kind.is_mpmc() {
         overview::traffic(object, region, geometry)?
     } else {
         spsc_traffic(object, geometry.kind, &Parts::of(region, geometry)?)?
@@ -130,6 +138,7 @@ fn status(object: &Object, region: &Region, header: &Header, geometry: &Geometry
         participants: traffic.participants,
         poisoned: notices & NOTICE_POISONED != 0,
         removed: notices & NOTICE_REMOVED != 0,
+        restarted,
         instance: header.instance,
         created_unix_ns: header.created_unix_ns,
     })

@@ -58,6 +58,7 @@ pub(crate) mod position;
 pub(crate) mod record;
 pub mod remove;
 pub mod repair;
+pub(crate) mod restart;
 pub(crate) mod seat;
 pub(crate) mod spsc;
 pub(crate) mod statistics;

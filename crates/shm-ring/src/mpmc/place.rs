@@ -10,6 +10,7 @@ use crate::mpmc::block::Blocks;
 use crate::mpmc::claim::{Claims, CleanUp, OwnSeat};
 use crate::mpmc::exchange::Exchange;
 use crate::mpmc::seat::raise;
+use crate::restart::Flusher;
 use crate::wait::WaitCounts;
 use crate::wait::crowd::Crowd;
 use crate::wait::patience::Patience;
@@ -36,6 +37,7 @@ pub(crate) struct Seated {
     // Before the object, whose page its word is on.
     pub(super) _life: Option<Life>,
     pub(super) object: Object,
+    pub(super) flusher: Flusher,
     pub(super) geometry: Geometry,
     pub(super) instance: Identity,
     pub(super) settings: Settings,
@@ -114,6 +116,7 @@ impl Seated {
             (DATA_WAIT_OFFSET, SPACE_WAIT_OFFSET)
         };
         let life = claims.register_life(&object, seat)?;
+        let flusher = Flusher::new(&object, region.clone(), geometry, instance)?;
         let seated = Self {
             role,
             seat: OwnSeat::sit(&claims, seat, role)?,
@@ -127,6 +130,7 @@ impl Seated {
             _life: life,
             object,
             geometry,
+            flusher,
             instance,
             settings: settings.clone(),
             content: *content,
