@@ -54,8 +54,8 @@ pub struct Status {
     pub poisoned: bool,
     /// The ring was marked as removed.
     pub removed: bool,
-    /// The ring is in a file, and the machine was restarted since it was used last: whoever comes next finds the `depth`
-    /// messages that the last flush covered, and counts begin anew.
+    /// The ring is in a file, and the machine was restarted since it was used last: whoever comes next finds the
+    /// `depth` messages that the last flush covered, and counts begin anew.
     pub restarted: bool,
     /// Which ring this is, of all that had its name.
     pub instance: Identity,
@@ -176,6 +176,8 @@ fn participants(object: &Object, kind: Kind, parts: &Parts) -> Result<Vec<Partic
         let seat = Seat::of(parts, role)?;
         let (tenure, alive) = match seat.presence(Some(object))? {
             Presence::Sits(tenure) => (tenure, true),
+            // Before a restart of the machine: no process of this run.
+            Presence::Gone(_, End::Died) if seat.pid() == 0 => continue,
             Presence::Gone(tenure, End::Died) => (tenure, false),
             Presence::Gone(..) | Presence::NeverCame => continue,
         };

@@ -15,16 +15,16 @@
 //! ```
 //!
 //! # Why nothing torn is delivered
-//! A message is delivered after a restart only if the digest over all messages of the record is the one that was taken of
-//! them in memory, after they were published. The record that is being written is not the one that counts until it is
-//! whole, which its checksum tells. No word of the ring but the record's messages is believed: not the positions, not
-//! the seats.
+//! A message is delivered after a restart only if the digest over all messages of the record is the one that was
+//! taken of them in memory, after they were published. The record that is being written is not the one that counts
+//! until it is whole, which its checksum tells. No word of the ring but the record's messages is believed: not the
+//! positions, not the seats.
 //!
 //! # Why it finds what was flushed
 //! What lies between the positions was on the disk when the record was written. It stays as it is until it is received
-//! and its space is used again: in an SPSC ring no earlier than the next lap; in an MPMC ring as soon as it is received.
-//! Then the digest is wrong, and the ring [`Corrupt`](crate::Error::Corrupt): never torn, but gone. What was received since
-//! the flush and not written over comes again.
+//! and its space is used again: in an SPSC ring no earlier than the next lap; in an MPMC ring as soon as it is
+//! received. Then the digest is wrong, and the ring [`Corrupt`](crate::Error::Corrupt): never torn, but gone. What
+//! was received since the flush and not written over comes again.
 //!
 //! # Why a kill or another stop at any moment does no harm
 //! Recovery reads the record and its messages and writes only other words; `boot` is stored last. Whoever finds another

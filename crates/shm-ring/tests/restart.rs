@@ -215,8 +215,8 @@ mod tests {
         assert_eq!(drain(&mut R::open_or_create(&file.place()).unwrap()).unwrap(), []);
     }
 
-    /// Messages go through and flushes come in between; then the machine stops, and each page is as it was at some moment
-    /// since the last flush but one was complete.
+    /// Messages go through and flushes come in between; then the machine stops, and each page is as it was at some
+    /// moment since the last flush but one was complete.
     pub(super) fn whatever_the_disk_has_nothing_torn_is_delivered<R: Ring>() {
         let mut random = Random(7);
         let (mut whole, mut corrupt) = (0, 0);
@@ -248,8 +248,8 @@ mod tests {
             let mut start = 0;
             while start < disk.len() {
                 let unit = start..start + unit(start);
-                disk[unit.clone()]
-                    .copy_from_slice(&versions[random.below(versions.len() as u64) as usize][unit.clone()]);
+                let version = usize::try_from(random.below(versions.len() as u64)).unwrap();
+                disk[unit.clone()].copy_from_slice(&versions[version][unit.clone()]);
                 start = unit.end;
             }
             file.write(0, &disk);

@@ -12,5 +12,6 @@ mod interrupts;
 mod many;
 mod maps;
 mod removal;
+mod restarted;
 mod verbs;
 mod wrong_files;

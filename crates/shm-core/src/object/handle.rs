@@ -208,8 +208,8 @@ impl Object {
             .map_err(|errno| Error::system("pread", &self.path, errno))
     }
 
-    /// Whether its bytes are there again after the machine was switched off: they are in a file on a disk, or on whatever
-    /// does not say that it is memory.
+    /// Whether its bytes are there again after the machine was switched off: they are in a file on a disk, or on
+    /// whatever does not say that it is memory.
     ///
     /// # Errors
     /// When the system refuses.

@@ -47,8 +47,8 @@ macro_rules! common_methods {
             self.place.peers_have_gone()
         }
 
-        /// Sees to it that what is in the ring now is there after the machine was switched off; returns when it is on the
-        /// disk. Does nothing for rings in memory, which are gone then in any case.
+        /// Sees to it that what is in the ring now is there after the machine was switched off; returns when it is on
+        /// the disk. Does nothing for rings in memory, which are gone then in any case.
         ///
         /// After an unclean stop of the machine a ring in a file brings back what the last completed flush covered,
         /// in order and whole, or is [`Corrupt`](Error::Corrupt): when its space was used again since. What was

@@ -34,8 +34,8 @@ pub const RECEIVING_SIDE_OFFSET: usize = SENDING_SIDE_OFFSET + SIDE_BYTES;
 /// Record: u64, digest of the instance in the header and of the rest of the record.
 pub const CHECKSUM_OFFSET: usize = RECORD_BYTES - 8;
 
-/// Bytes of what is known of a side: four u64. SPSC: the tenure word, the bit maps of tenures that were dropped and that
-/// died, and the tenure of the other side whose end it was told last. MPMC: `joins`, the greatest number that was
+/// Bytes of what is known of a side: four u64. SPSC: the tenure word, the bit maps of tenures that were dropped and
+/// that died, and the tenure of the other side whose end it was told last. MPMC: `joins`, the greatest number that was
 /// dropped and that died, and the greatest `joins` at which the end of all was told.
 pub const SIDE_BYTES: usize = 32;
 

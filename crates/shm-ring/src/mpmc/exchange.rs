@@ -147,7 +147,8 @@ impl Exchange {
         let ours = self.format.pack(Slot { sequence: slot.sequence + 1, block: self.mine });
         let intent = Hand::intent(self.mine, slot.block, !self.sends);
         self.hand.store(intent.pack(), Ordering::Relaxed); // X4 keeps it above
-        let (success, failure) = (Ordering::AcqRel, Ordering::Relaxed); // X4 pairs with A13 A14 A21 F13 F18 F19 F20
+        let success = Ordering::AcqRel; // X4 pairs with A13 A14 A21 A24 F13 F18 F19 F20 F22
+        let failure = Ordering::Relaxed; // nothing happened
         let exchanged = self.slots.compare_exchange(at, word, ours, success, failure).is_ok();
         if exchanged {
             self.mine = slot.block;
