@@ -12,11 +12,13 @@
 pub mod need;
 pub mod peer;
 pub mod process;
+pub mod rings;
 pub mod scratch;
 pub mod segments;
 
 pub use need::{Need, Test, run};
 pub use peer::Peer;
+pub use rings::{Ring, Rings};
 pub use scratch::Scratch;
 pub use segments::Segments;
 
