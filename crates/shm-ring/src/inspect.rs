@@ -108,9 +108,8 @@ pub(crate) struct Traffic {
 fn status(object: &Object, region: &Region, header: &Header, geometry: &Geometry) -> Result<Status> {
     let stat = object.stat()?;
     let notices = notices(region, geometry)?;
-    let restarted = restart::is_from_another_run(object, region)?;
-    let traffic = if restarted {
-        let sent = restart::recoverable(region, header.instance, geometry)?;
+    let waiting = waiting_since_restart(object, region, header, geometry)?;
+    let traffic = if let Some(sent) = waiting {
         Traffic { sent, ..Traffic::default() }
     } else if geometry.kind.is_mpmc() {
         overview::traffic(object, region, geometry)?
@@ -138,10 +137,25 @@ fn status(object: &Object, region: &Region, header: &Header, geometry: &Geometry
         participants: traffic.participants,
         poisoned: notices & NOTICE_POISONED != 0,
         removed: notices & NOTICE_REMOVED != 0,
-        restarted,
+        restarted: waiting.is_some(),
         instance: header.instance,
         created_unix_ns: header.created_unix_ns,
     })
+}
+
+/// Messages that the next one to come brings back, if the machine was restarted since the ring was used.
+fn waiting_since_restart(
+    object: &Object,
+    region: &Region,
+    header: &Header,
+    geometry: &Geometry,
+) -> Result<Option<u64>> {
+    if !restart::is_from_another_run(object, region)? {
+        return Ok(None);
+    }
+    let found = restart::recoverable(region, header.instance, geometry);
+    // Whoever came meanwhile has brought them back, and may have written over them.
+    if restart::is_from_another_run(object, region)? { found.map(Some) } else { Ok(None) }
 }
 
 fn spsc_traffic(object: &Object, kind: Kind, parts: &Parts) -> Result<Traffic> {

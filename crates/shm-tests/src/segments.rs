@@ -9,8 +9,8 @@ use std::sync::Mutex;
 
 /// The segments of one test: those whose key begins with 16 bits of its own, and those that its processes have created.
 ///
-/// Dropping it fails the test if one of them still exists: debris. Debris is removed, with companions in `/dev/shm`; also
-/// if the test is killed.
+/// Dropping it fails the test if one of them still exists: debris. Debris is removed, with companions in `/dev/shm`;
+/// also if the test is killed.
 #[derive(Debug)]
 pub struct Segments {
     /// What the keys of this test begin with.
