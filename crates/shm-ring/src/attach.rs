@@ -8,12 +8,15 @@ use crate::layout::spsc::{CONSUMER_WAIT_OFFSET, NOTICE_OFFSET, PRODUCER_WAIT_OFF
 use crate::layout::{FLAG_REDELIVERY, Geometry, NOTICE_POISONED, NOTICE_REMOVED};
 use crate::mpmc::exchange;
 use crate::restart;
+use crate::split::{self, Joined};
 use crate::wait::WaitStrategy;
 use shm_core::sync::Ordering;
 use shm_core::{
     Access, Deadline, Directory, Header, Identity, Name, Object, Options, Owner, Place, ReadWord, Region,
     Removal, Unnamed,
 };
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// Flags in a header that this library understands.
@@ -39,6 +42,8 @@ pub(crate) struct Settings {
     pub(crate) require_peer: bool,
     pub(crate) backstop: bool,
     pub(crate) schema: String,
+    /// A sealed ring is made over this.
+    pub(crate) socket: Option<Arc<OwnedFd>>,
 }
 
 /// What the ring is to carry, and what an existing one must carry.
@@ -98,7 +103,44 @@ impl Mapped {
     }
 }
 
+/// A ring of one producer and one consumer, before this side has its place there.
+pub(crate) enum Ground {
+    Named(Mapped),
+    Sealed(Joined),
+}
+
+impl Ground {
+    pub(crate) fn geometry(&self) -> Geometry {
+        match self {
+            Self::Named(mapped) => mapped.geometry,
+            Self::Sealed(joined) => joined.geometry,
+        }
+    }
+}
+
 impl Settings {
+    /// Opens or creates the ring of one producer and one consumer, or makes it with whoever is at the other end of the
+    /// socket.
+    pub(crate) fn ground(
+        &self,
+        mode: Mode,
+        content: &Content,
+        role: Role,
+        deadline: Deadline,
+    ) -> Result<Ground> {
+        let Some(socket) = &self.socket else {
+            return self.map(mode, content, deadline).map(Ground::Named);
+        };
+        let socket = socket.try_clone().map_err(|source| {
+            Error::from(shm_core::Error::System {
+                call: "fcntl(F_DUPFD_CLOEXEC)",
+                object: "the socket".to_owned(),
+                source,
+            })
+        })?;
+        split::join(self, content, role, socket, deadline).map(Ground::Sealed)
+    }
+
     fn locate(&self) -> Result<(Options, Name)> {
         let (options, name) = locate(&self.directory, &self.name)?;
         Ok((options.owner(self.owner).mode(self.mode), name))

@@ -1,19 +1,45 @@
-//! One side's place at a ring, whatever the ring carries: the object it holds open, its seat, how it waits,
-//! and what it knows of the other side.
+//! One side's place at a ring, whatever the ring carries: what it holds open, its seat, how it waits, and what it knows of
+//! the other side.
 
-use crate::attach::{Mapped, Settings, wait_words};
+use crate::attach::{Ground, Mapped, Settings, wait_words};
 use crate::blocking::Place;
 use crate::error::{End, Error, Result, Role};
 use crate::layout::spsc::{CONSUMER_REGION_OFFSET, LIFE_OFFSET, PRODUCER_REGION_OFFSET, Parts};
 use crate::layout::{Geometry, NOTICE_POISONED, NOTICE_REMOVED};
 use crate::restart::Flusher;
-use crate::seat::{OwnSeat, Presence, Seat, Start};
+use crate::seat::{OwnSeat, Presence, Seat, Start, Witness};
+use crate::split::{Joined, Link};
 use crate::wait::WaitCounts;
 use crate::wait::pair::{Armed, Waiter};
 use crate::wait::patience::Patience;
 use crate::wait::vigil::Vigil;
 use shm_core::sync::Ordering;
 use shm_core::{Deadline, Guard, Life, Object, ReadWord, Region, Word};
+
+/// Nobody takes a seat of a sealed ring over.
+const SEALED_TENURE: u64 = 1;
+
+/// What keeps a ring together.
+#[derive(Debug)]
+enum Home {
+    /// An object that anybody may open who has the right to.
+    Named { object: Object, flusher: Flusher },
+    /// Memory that two processes have sealed for each other, and the socket between them. Nobody else ever comes.
+    Sealed(Link),
+}
+
+impl Home {
+    fn witness(&self) -> Witness<'_> {
+        match self {
+            Self::Named { object, .. } => Witness::Lock(object),
+            Self::Sealed(link) => Witness::Socket(link),
+        }
+    }
+
+    fn is_sealed(&self) -> bool {
+        matches!(self, Self::Sealed(_))
+    }
+}
 
 /// One side's place at a ring. Dropping it leaves without closing.
 #[derive(Debug)]
@@ -31,12 +57,13 @@ pub(crate) struct Attachment {
     peer_life: ReadWord<u32>,
     // Before the object, whose page its word is on.
     _life: Option<Life>,
-    object: Object,
+    home: Home,
     geometry: Geometry,
-    flusher: Flusher,
     guard: Guard,
     closed: bool,
     corrupt: Option<&'static str>,
+    /// The end was told, and nobody comes after it.
+    over: bool,
     /// Whether the other side's end concerns this side.
     tell_ends: bool,
     /// The other side's newest tenure that this side has met.
@@ -46,9 +73,22 @@ pub(crate) struct Attachment {
 }
 
 impl Attachment {
-    /// Claims the seat of `role`, lets `resume` take over where its last holder was (it is given the number
-    /// of the new tenure and answers with where it begins), and sits down.
+    /// Takes the seat of `role`, and lets `resume` take over where its last holder was: it is given the number of the new
+    /// tenure and answers with where it begins.
     pub(crate) fn new<A>(
+        ground: Ground,
+        role: Role,
+        settings: &Settings,
+        deadline: Deadline,
+        resume: impl FnOnce(&Parts, u64) -> Result<(A, Start)>,
+    ) -> Result<(Self, A)> {
+        match ground {
+            Ground::Named(mapped) => Self::named(mapped, role, settings, deadline, resume),
+            Ground::Sealed(joined) => Self::sealed(joined, role, settings, resume),
+        }
+    }
+
+    fn named<A>(
         mapped: Mapped,
         role: Role,
         settings: &Settings,
@@ -68,7 +108,7 @@ impl Attachment {
         let peer = Seat::of(&parts, role.peer())?;
         // For a consumer, the producers up to now are one stream; an end of theirs may still be to be told.
         // A producer only cares for consumers that it has met.
-        let (entered, gone) = match peer.presence(Some(&object))? {
+        let (entered, gone) = match peer.presence(Some(Witness::Lock(&object)))? {
             Presence::NeverCame => (0, false),
             Presence::Sits(number) => (number, false),
             Presence::Gone(number, _) => (number, true),
@@ -84,9 +124,57 @@ impl Attachment {
         }
         let life = register(&object, own, role)?;
         let flusher = Flusher::new(&object, region.clone(), geometry, instance)?;
+        let peer_life = other.0.read_word(other.1 + LIFE_OFFSET)?;
         // Last: whoever fails before it has never been there.
         seat.sit(start);
-        let mut attachment = Self {
+        let home = Home::Named { object, flusher };
+        let mut attachment =
+            Self::at(home, geometry, role, settings, seat, peer, waiter, (life, peer_life), (entered, told));
+        attachment.waiter.wake();
+        Ok((attachment, algorithm))
+    }
+
+    /// At a ring that was made for this side, which sits there already.
+    fn sealed<A>(
+        joined: Joined,
+        role: Role,
+        settings: &Settings,
+        resume: impl FnOnce(&Parts, u64) -> Result<(A, Start)>,
+    ) -> Result<(Self, A)> {
+        let Joined { parts, geometry, link, seat, life } = joined;
+        let [own, other] = wait_words(&parts, role);
+        let waiter = Waiter::new(own, other)?;
+        let (algorithm, _) = resume(&parts, SEALED_TENURE)?;
+        let peer = Seat::of(&parts, role.peer())?;
+        let peer_life = other.0.read_word(other.1 + LIFE_OFFSET)?;
+        let home = Home::Sealed(link);
+        let attachment = Self::at(
+            home,
+            geometry,
+            role,
+            settings,
+            seat,
+            peer,
+            waiter,
+            (life, peer_life),
+            (SEALED_TENURE, 0),
+        );
+        Ok((attachment, algorithm))
+    }
+
+    #[allow(clippy::too_many_arguments)] // the fields that differ
+    fn at(
+        home: Home,
+        geometry: Geometry,
+        role: Role,
+        settings: &Settings,
+        seat: OwnSeat,
+        peer: Seat,
+        waiter: Waiter,
+        (life, peer_life): (Option<Life>, ReadWord<u32>),
+        (entered, told): (u64, u64),
+    ) -> Self {
+        Self {
             role,
             seat,
             peer,
@@ -94,26 +182,25 @@ impl Attachment {
             patience: Patience::new(settings.wait),
             vigil: Vigil::new(settings.backstop),
             watched: None,
-            peer_life: other.0.read_word(other.1 + LIFE_OFFSET)?,
+            peer_life,
             _life: life,
-            object,
+            tell_ends: !role.sends() || settings.require_peer || home.is_sealed(),
+            home,
             geometry,
-            flusher,
             guard: Guard::new(),
             closed: false,
             corrupt: None,
-            tell_ends: !role.sends() || settings.require_peer,
+            over: false,
             entered,
             told,
-        };
-        attachment.waiter.wake();
-        Ok((attachment, algorithm))
+        }
     }
 
     /// What stands against any further call: a notice, or garbage found before.
     #[inline(always)]
     pub(crate) fn ready(&mut self) -> Result<()> {
-        let fine = self.waiter.peer_notice() == 0 && self.corrupt.is_none() && !self.guard.is_forked();
+        let fine = self.waiter.peer_notice() == 0 && self.corrupt.is_none() && !self.over;
+        let fine = fine && !self.guard.is_forked();
         if fine { Ok(()) } else { self.not_ready() }
     }
 
@@ -171,7 +258,7 @@ impl Attachment {
         if number <= self.entered {
             return Ok(());
         }
-        if number > self.peer.tenure()?.number {
+        if number > self.peer.tenure()?.number || self.home.is_sealed() {
             return Err(Error::Corrupt("a tenure has begun that is still to come"));
         }
         if self.tell_ends && self.told + 1 < number {
@@ -185,7 +272,7 @@ impl Attachment {
     /// Whether the other side has gone, as far as the kernel can say now.
     pub(crate) fn peers_have_gone(&self) -> Result<bool> {
         self.ours()?;
-        Ok(matches!(self.peer.presence(Some(&self.object))?, Presence::Gone(..)))
+        Ok(matches!(self.presence(true)?, Presence::Gone(..)))
     }
 
     pub(crate) fn geometry(&self) -> &Geometry {
@@ -195,7 +282,10 @@ impl Attachment {
     /// See the handles' `flush`.
     pub(crate) fn flush(&self, deadline: Deadline) -> Result<()> {
         self.ours()?;
-        self.flusher.flush(&self.object, deadline)
+        match &self.home {
+            Home::Named { object, flusher } => flusher.flush(object, deadline),
+            Home::Sealed(_) => Ok(()),
+        }
     }
 
     pub(crate) fn counts(&self) -> WaitCounts {
@@ -216,6 +306,16 @@ impl Attachment {
     /// Leaves, having said all there was to say.
     pub(crate) fn close(&mut self) {
         self.closed = true;
+    }
+
+    /// Who is at the other side, as far as the kernel can say now if it is asked.
+    fn presence(&self, kernel: bool) -> Result<Presence> {
+        let presence = self.peer.presence(kernel.then(|| self.home.witness()))?;
+        match (&self.home, presence) {
+            (Home::Named { .. }, _)
+            | (_, Presence::Sits(SEALED_TENURE) | Presence::Gone(SEALED_TENURE, _)) => Ok(presence),
+            _ => Err(Error::Corrupt("a sealed ring has one tenure on each side")),
+        }
     }
 
     /// Says at which position we stop, and wakes the other side, so that it learns of our end.
@@ -265,7 +365,7 @@ impl Place for Attachment {
         if !self.tell_ends {
             return Ok(None);
         }
-        let unheard = match self.peer.presence(kernel.then_some(&self.object))? {
+        let unheard = match self.presence(kernel)? {
             Presence::Gone(number, end) if number > self.told => {
                 Some((number, end.max(self.peer.worst_end(self.told, number - 1))))
             }
@@ -280,6 +380,7 @@ impl Place for Attachment {
 
     fn tell(&mut self, number: u64, end: End) -> Error {
         self.told = number;
+        self.over = self.home.is_sealed();
         self.vigil.calm();
         if !self.role.sends() {
             self.seat.told.store(number, Ordering::Relaxed); // own: read by successors, who hold our lock
@@ -288,8 +389,13 @@ impl Place for Attachment {
     }
 
     fn alone_for_good(&self) -> Result<bool> {
-        let detached = matches!(self.object.still_named(), Err(shm_core::Error::Detached { .. }));
-        Ok(detached && !matches!(self.peer.presence(Some(&self.object))?, Presence::Sits(_)))
+        let nobody_comes = match &self.home {
+            Home::Named { object, .. } => {
+                matches!(object.still_named(), Err(shm_core::Error::Detached { .. }))
+            }
+            Home::Sealed(_) => true,
+        };
+        Ok(nobody_comes && !matches!(self.presence(true)?, Presence::Sits(_)))
     }
 
     #[cold]
@@ -301,7 +407,7 @@ impl Place for Attachment {
         }
         if let Some(what) = self.corrupt {
             Err(Error::Corrupt(what))
-        } else if notices & NOTICE_REMOVED != 0 {
+        } else if notices & NOTICE_REMOVED != 0 || self.over {
             Err(Error::Detached)
         } else {
             Ok(())

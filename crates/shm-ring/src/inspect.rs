@@ -6,7 +6,7 @@ use crate::layout::spsc::{Parts, TAIL_OFFSET};
 use crate::layout::{GEOMETRY_MESSAGE_BYTES, Geometry, Kind, NOTICE_POISONED, NOTICE_REMOVED};
 use crate::mpmc::overview;
 use crate::restart;
-use crate::seat::{Presence, Seat};
+use crate::seat::{Presence, Seat, Witness};
 use crate::spsc::bytes::walk;
 use crate::{ledger, statistics};
 use shm_core::{Access, Directory, Header, Identity, Object, Owner, Region, Unnamed};
@@ -188,7 +188,7 @@ fn participants(object: &Object, kind: Kind, parts: &Parts) -> Result<Vec<Partic
     let mut found = Vec::new();
     for role in [Role::Producer, Role::Consumer] {
         let seat = Seat::of(parts, role)?;
-        let (tenure, alive) = match seat.presence(Some(object))? {
+        let (tenure, alive) = match seat.presence(Some(Witness::Lock(object)))? {
             Presence::Sits(tenure) => (tenure, true),
             // Before a restart of the machine: no process of this run.
             Presence::Gone(_, End::Died) if seat.pid() == 0 => continue,

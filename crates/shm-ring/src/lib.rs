@@ -60,6 +60,7 @@ pub mod remove;
 pub mod repair;
 pub(crate) mod restart;
 pub(crate) mod seat;
+pub(crate) mod split;
 pub(crate) mod spsc;
 pub(crate) mod statistics;
 pub mod wait;
