@@ -83,8 +83,8 @@ pub fn identify_senders(socket: impl AsFd) -> Result<()> {
     set_socket_passcred(socket, true).map_err(|errno| Error::system("setsockopt(SO_PASSCRED)", SOCKET, errno))
 }
 
-/// Whether the other end of a connected socket is closed, by its process or by the kernel when that died; or shut down for
-/// writing. Never blocks, and takes nothing of what was sent. Bytes that came before the end do not hide it.
+/// Whether the other end of a connected socket is closed, by its process or by the kernel when that died; or shut
+/// down for writing. Never blocks, and takes nothing of what was sent. Bytes that came before the end do not hide it.
 ///
 /// A process that got a copy of the other end, by a fork for instance, keeps it open.
 ///

@@ -1,20 +1,20 @@
-//! One side's place at a ring, whatever the ring carries: what it holds open, its seat, how it waits, and what it knows of
-//! the other side.
+//! One side's place at a ring, whatever the ring carries: what it holds open, its seat, how it waits, and what it
+//! knows of the other side.
 
-use crate::attach::{Ground, Mapped, Settings, wait_words};
+mod arrive;
+
 use crate::blocking::Place;
 use crate::error::{End, Error, Result, Role};
-use crate::layout::spsc::{CONSUMER_REGION_OFFSET, LIFE_OFFSET, PRODUCER_REGION_OFFSET, Parts};
 use crate::layout::{Geometry, NOTICE_POISONED, NOTICE_REMOVED};
 use crate::restart::Flusher;
-use crate::seat::{OwnSeat, Presence, Seat, Start, Witness};
-use crate::split::{Joined, Link};
+use crate::seat::{OwnSeat, Presence, Seat, Witness};
+use crate::split::Link;
 use crate::wait::WaitCounts;
 use crate::wait::pair::{Armed, Waiter};
 use crate::wait::patience::Patience;
 use crate::wait::vigil::Vigil;
 use shm_core::sync::Ordering;
-use shm_core::{Deadline, Guard, Life, Object, ReadWord, Region, Word};
+use shm_core::{Deadline, Guard, Life, Object, ReadWord};
 
 /// Nobody takes a seat of a sealed ring over.
 const SEALED_TENURE: u64 = 1;
@@ -23,15 +23,21 @@ const SEALED_TENURE: u64 = 1;
 #[derive(Debug)]
 enum Home {
     /// An object that anybody may open who has the right to.
-    Named { object: Object, flusher: Flusher },
+    Named(Box<Named>),
     /// Memory that two processes have sealed for each other, and the socket between them. Nobody else ever comes.
     Sealed(Link),
+}
+
+#[derive(Debug)]
+struct Named {
+    object: Object,
+    flusher: Flusher,
 }
 
 impl Home {
     fn witness(&self) -> Witness<'_> {
         match self {
-            Self::Named { object, .. } => Witness::Lock(object),
+            Self::Named(named) => Witness::Lock(&named.object),
             Self::Sealed(link) => Witness::Socket(link),
         }
     }
@@ -73,129 +79,6 @@ pub(crate) struct Attachment {
 }
 
 impl Attachment {
-    /// Takes the seat of `role`, and lets `resume` take over where its last holder was: it is given the number of the new
-    /// tenure and answers with where it begins.
-    pub(crate) fn new<A>(
-        ground: Ground,
-        role: Role,
-        settings: &Settings,
-        deadline: Deadline,
-        resume: impl FnOnce(&Parts, u64) -> Result<(A, Start)>,
-    ) -> Result<(Self, A)> {
-        match ground {
-            Ground::Named(mapped) => Self::named(mapped, role, settings, deadline, resume),
-            Ground::Sealed(joined) => Self::sealed(joined, role, settings, resume),
-        }
-    }
-
-    fn named<A>(
-        mapped: Mapped,
-        role: Role,
-        settings: &Settings,
-        deadline: Deadline,
-        resume: impl FnOnce(&Parts, u64) -> Result<(A, Start)>,
-    ) -> Result<(Self, A)> {
-        let Mapped { object, region, geometry, instance } = mapped;
-        let parts = Parts::of(&region, &geometry)?;
-        let seat = OwnSeat::claim(&object, &parts, role, deadline)?;
-        let [own, other] = wait_words(&parts, role);
-        let waiter = Waiter::new(own, other)?;
-        let resumed = resume(&parts, seat.number());
-        if let Err(Error::Corrupt(_)) = resumed {
-            waiter.leave_notice(NOTICE_POISONED);
-        }
-        let (algorithm, start) = resumed?;
-        let peer = Seat::of(&parts, role.peer())?;
-        // For a consumer, the producers up to now are one stream; an end of theirs may still be to be told.
-        // A producer only cares for consumers that it has met.
-        let (entered, gone) = match peer.presence(Some(Witness::Lock(&object)))? {
-            Presence::NeverCame => (0, false),
-            Presence::Sits(number) => (number, false),
-            Presence::Gone(number, _) => (number, true),
-        };
-        let told = if role.sends() {
-            entered - u64::from(entered > 0 && !gone)
-        } else {
-            seat.told.load(Ordering::Relaxed) // own, or a predecessor's whose lock we hold
-        };
-        if told > entered {
-            waiter.leave_notice(NOTICE_POISONED);
-            return Err(Error::Corrupt("a side was told of a tenure that is still to come"));
-        }
-        let life = register(&object, own, role)?;
-        let flusher = Flusher::new(&object, region.clone(), geometry, instance)?;
-        let peer_life = other.0.read_word(other.1 + LIFE_OFFSET)?;
-        // Last: whoever fails before it has never been there.
-        seat.sit(start);
-        let home = Home::Named { object, flusher };
-        let mut attachment =
-            Self::at(home, geometry, role, settings, seat, peer, waiter, (life, peer_life), (entered, told));
-        attachment.waiter.wake();
-        Ok((attachment, algorithm))
-    }
-
-    /// At a ring that was made for this side, which sits there already.
-    fn sealed<A>(
-        joined: Joined,
-        role: Role,
-        settings: &Settings,
-        resume: impl FnOnce(&Parts, u64) -> Result<(A, Start)>,
-    ) -> Result<(Self, A)> {
-        let Joined { parts, geometry, link, seat, life } = joined;
-        let [own, other] = wait_words(&parts, role);
-        let waiter = Waiter::new(own, other)?;
-        let (algorithm, _) = resume(&parts, SEALED_TENURE)?;
-        let peer = Seat::of(&parts, role.peer())?;
-        let peer_life = other.0.read_word(other.1 + LIFE_OFFSET)?;
-        let home = Home::Sealed(link);
-        let attachment = Self::at(
-            home,
-            geometry,
-            role,
-            settings,
-            seat,
-            peer,
-            waiter,
-            (life, peer_life),
-            (SEALED_TENURE, 0),
-        );
-        Ok((attachment, algorithm))
-    }
-
-    #[allow(clippy::too_many_arguments)] // the fields that differ
-    fn at(
-        home: Home,
-        geometry: Geometry,
-        role: Role,
-        settings: &Settings,
-        seat: OwnSeat,
-        peer: Seat,
-        waiter: Waiter,
-        (life, peer_life): (Option<Life>, ReadWord<u32>),
-        (entered, told): (u64, u64),
-    ) -> Self {
-        Self {
-            role,
-            seat,
-            peer,
-            waiter,
-            patience: Patience::new(settings.wait),
-            vigil: Vigil::new(settings.backstop),
-            watched: None,
-            peer_life,
-            _life: life,
-            tell_ends: !role.sends() || settings.require_peer || home.is_sealed(),
-            home,
-            geometry,
-            guard: Guard::new(),
-            closed: false,
-            corrupt: None,
-            over: false,
-            entered,
-            told,
-        }
-    }
-
     /// What stands against any further call: a notice, or garbage found before.
     #[inline(always)]
     pub(crate) fn ready(&mut self) -> Result<()> {
@@ -283,7 +166,7 @@ impl Attachment {
     pub(crate) fn flush(&self, deadline: Deadline) -> Result<()> {
         self.ours()?;
         match &self.home {
-            Home::Named { object, flusher } => flusher.flush(object, deadline),
+            Home::Named(named) => named.flusher.flush(&named.object, deadline),
             Home::Sealed(_) => Ok(()),
         }
     }
@@ -312,8 +195,9 @@ impl Attachment {
     fn presence(&self, kernel: bool) -> Result<Presence> {
         let presence = self.peer.presence(kernel.then(|| self.home.witness()))?;
         match (&self.home, presence) {
-            (Home::Named { .. }, _)
-            | (_, Presence::Sits(SEALED_TENURE) | Presence::Gone(SEALED_TENURE, _)) => Ok(presence),
+            (Home::Named(_), _) | (_, Presence::Sits(SEALED_TENURE) | Presence::Gone(SEALED_TENURE, _)) => {
+                Ok(presence)
+            }
             _ => Err(Error::Corrupt("a sealed ring has one tenure on each side")),
         }
     }
@@ -390,8 +274,8 @@ impl Place for Attachment {
 
     fn alone_for_good(&self) -> Result<bool> {
         let nobody_comes = match &self.home {
-            Home::Named { object, .. } => {
-                matches!(object.still_named(), Err(shm_core::Error::Detached { .. }))
+            Home::Named(named) => {
+                matches!(named.object.still_named(), Err(shm_core::Error::Detached { .. }))
             }
             Home::Sealed(_) => true,
         };
@@ -441,15 +325,4 @@ impl Drop for Attachment {
             self.leave();
         }
     }
-}
-
-/// Has the kernel mark our life word when we die. Where it does not do that, others learn of it at the end of a slice.
-fn register(object: &Object, own: (&Region, usize), role: Role) -> Result<Option<Life>> {
-    let region = if role.sends() { PRODUCER_REGION_OFFSET } else { CONSUMER_REGION_OFFSET };
-    let life = object.register_life((region + own.1 + LIFE_OFFSET) as u64).ok();
-    if life.is_none() {
-        let word: Word<u32> = own.0.word(own.1 + LIFE_OFFSET)?;
-        word.store(0, Ordering::Relaxed); // a predecessor's mark is not ours
-    }
-    Ok(life)
 }

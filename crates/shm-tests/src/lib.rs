@@ -9,6 +9,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // test code: a panic is the verdict
 
+pub mod attack;
 pub mod need;
 pub mod peer;
 pub mod process;

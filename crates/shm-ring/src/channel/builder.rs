@@ -261,15 +261,16 @@ impl<H: Handle> Builder<H> {
         self.attach(Mode::OpenOrCreate)
     }
 
-    /// Makes a sealed ring with whoever does the same, from the other side, at the other end of a connected Unix socket.
+    /// Makes a sealed ring with whoever does the same, from the other side, at the other end of a connected Unix
+    /// socket.
     ///
     /// Neither needs to trust the other: each writes only memory of its own, which the other can read, and which the
     /// kernel guards from being written, shortened or taken away by anybody else. What a hostile peer can do is to send
-    /// garbage, to be silent, and to wake for nothing. The producer's capacity counts; name, mode, owner and directory mean
-    /// nothing, but the name stands for the ring in errors.
+    /// garbage, to be silent, and to wake for nothing. The producer's capacity counts; name, mode, owner and
+    /// directory mean nothing, but the name stands for the ring in errors.
     ///
-    /// The socket stays open as long as the handle, and is not to be used for anything else: its end is how each learns that
-    /// the other is gone. That is final: everything sent is received, the end is told as
+    /// The socket stays open as long as the handle, and is not to be used for anything else: its end is how each
+    /// learns that the other is gone. That is final: everything sent is received, the end is told as
     /// [`Disconnected`](crate::Error::Disconnected), to a producer as well, and further calls are
     /// [`Detached`](crate::Error::Detached). Connect again for a new ring. Who is there, and with what right, is for
     /// the application to find out beforehand ([`shm_core::pass::peer`]).
@@ -296,8 +297,8 @@ impl<H: Handle> Builder<H> {
     /// # Errors
     /// [`Corrupt`](crate::Error::Corrupt) when the peer does not speak this protocol,
     /// [`WrongKind`](crate::Error::WrongKind), [`WrongType`](crate::Error::WrongType), or
-    /// [`Memory`](crate::Error::Memory) with the reason why what it sent is refused: not a memfd, seals that are missing,
-    /// another size, holes; when it did not answer in time, or has gone.
+    /// [`Memory`](crate::Error::Memory) with the reason why what it sent is refused: not a memfd, seals that are
+    /// missing, another size, holes; when it did not answer in time, or has gone.
     pub fn connect(mut self, socket: impl Into<OwnedFd>) -> Result<H>
     where
         H: Paired,
