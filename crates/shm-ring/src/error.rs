@@ -103,8 +103,8 @@ pub enum Error {
     /// All that was sent is received, and the other side has gone. Told once for each end; the next call
     /// waits for the other side's successor.
     Disconnected(End),
-    /// The ring was removed, and whoever opens its name gets another ring; or it is a sealed one, and the peer's end was
-    /// told.
+    /// The ring was removed, and whoever opens its name gets another ring; or it is a sealed one, and the peer's end
+    /// was told.
     Detached,
     /// The shared state is one that no correct participant leaves. The ring is marked; nobody goes on.
     Corrupt(&'static str),

@@ -8,19 +8,19 @@
 //!   mapped by the consumer for reading        mapped by the producer for reading
 //! ```
 //!
-//! Each side makes the memory that it writes (a memfd), maps it, and seals it: it keeps its length and its pages, and nobody
-//! can ever map it for writing again or write it by other means, its maker included. Then it sends the descriptor. The
-//! other side believes nothing of it: it asks the kernel for the seals, the length and the pages, maps it for reading,
-//! and looks all pages up, so that no later touch can fail. Offsets are those of a named ring.
+//! Each side makes the memory that it writes (a memfd), maps it, and seals it: it keeps its length and its pages, and
+//! nobody can ever map it for writing again or write it by other means, its maker included. Then it sends the
+//! descriptor. The other side believes nothing of it: it asks the kernel for the seals, the length and the pages,
+//! maps it for reading, and looks all pages up, so that no later touch can fail. Offsets are those of a named ring.
 //!
 //! # What a hostile peer can do
 //! Send garbage, claim that it has sent or read what it has not, be silent, wake for nothing, keep the memory that
-//! it was sent. It can not change a byte of what is ours, make us fault, hang a call that has a deadline, or have us read or
-//! write elsewhere: what it says is read once, judged, and only then used; see `docs/crash.md`.
+//! it was sent. It can not change a byte of what is ours, make us fault, hang a call that has a deadline, or have us
+//! read or write elsewhere: what it says is read once, judged, and only then used; see `docs/crash.md`.
 //!
 //! # Who is there
-//! There are no locks: the peer could take all of them. That it is gone is told by the socket's other end, which the kernel
-//! closes with the process. (A process that has a copy of that end delays the verdict.) There are no successors
+//! There are no locks: the peer could take all of them. That it is gone is told by the socket's other end, which the
+//! kernel closes with the process. (A process that has a copy of that end delays the verdict.) There are no successors
 //! either, as nobody else can map the memory for writing: whoever connects again has a new ring.
 
 mod hello;

@@ -155,8 +155,8 @@ fn a_producer_is_told_of_its_consumers_death() {
     }
 }
 
-/// Role, with the argument path of a socket: meets a producer as a consumer does, tries all attacks on what it was sent, and
-/// then writes garbage over all that it may write, until the test ends.
+/// Role, with the argument path of a socket: meets a producer as a consumer does, tries all attacks on what it was
+/// sent, and then writes garbage over all that it may write, until the test ends.
 pub(crate) fn attack(arguments: &[String]) {
     let socket = UnixStream::connect(&arguments[0]).unwrap();
     let own = Memfd::new("hostile").create(DATA_OFFSET as u64).unwrap();
