@@ -11,6 +11,7 @@ use crate::object::{NAME, Scratch};
 use shm_core::Deadline;
 use shm_ring::{Error, Receiver, Result, Sender, TypedReceiver, TypedSender, View, inspect_in};
 use std::collections::VecDeque;
+use std::time::Duration;
 
 /// Most operations of an input.
 const OPERATIONS_MAX: usize = 200;
@@ -32,11 +33,11 @@ pub fn play(input: &[u8]) {
         if shape < 128 {
             let new =
                 Sender::builder(NAME).directory(scratch.directory()).max_message(MESSAGE_BYTES_MAX as u64);
-            let new = new.capacity(capacity).participants(PARTICIPANTS as u64);
+            let new = new.capacity(capacity).participants(PARTICIPANTS as u64).attach_timeout(Duration::ZERO);
             Crowd::<Sender, Receiver>::new(scratch, new.create().expect("a ring")).play(reader);
         } else {
             let new = TypedSender::<u64>::builder(NAME).directory(scratch.directory());
-            let new = new.capacity(capacity).participants(PARTICIPANTS as u64);
+            let new = new.capacity(capacity).participants(PARTICIPANTS as u64).attach_timeout(Duration::ZERO);
             Crowd::<TypedSender<u64>, TypedReceiver<u64>>::new(scratch, new.create().expect("a ring"))
                 .play(reader);
         }
