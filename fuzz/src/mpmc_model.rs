@@ -71,7 +71,7 @@ impl Puts for Sender {
     }
 
     fn put(&mut self, message: &Message, way: u8) -> Result<bool> {
-        if way % 2 == 0 {
+        if way.is_multiple_of(2) {
             return self.try_send_tagged(message.tag, &message.bytes).map(|()| true);
         }
         let mut space = self.reserve(message.bytes.len())?;
@@ -140,7 +140,7 @@ impl Gets for TypedReceiver<u64> {
 
     fn get(&mut self, max: usize, way: u8) -> Result<Vec<Message>> {
         let message = |value: u64| Message { tag: 0, bytes: value.to_le_bytes().to_vec() };
-        if way % 2 == 0 {
+        if way.is_multiple_of(2) {
             return Ok(vec![message(self.try_recv()?)]);
         }
         let mut values = vec![0; max];
@@ -244,9 +244,9 @@ impl<'a, S: Puts, R: Gets> Crowd<'a, S, R> {
 
     fn comes(&mut self, who: usize) {
         let full = self.senders.len() + self.receivers.len() == PARTICIPANTS;
-        let come = if who % 2 == 0 {
+        let come = if who.is_multiple_of(2) {
             let sender = match self.senders.first() {
-                Some(sender) if who % 4 == 0 => sender.again(),
+                Some(sender) if who.is_multiple_of(4) => sender.again(),
                 _ => S::attach(self.scratch),
             };
             sender.map(|sender| self.senders.push(sender))
@@ -265,8 +265,8 @@ impl<'a, S: Puts, R: Gets> Crowd<'a, S, R> {
     }
 
     fn goes(&mut self, who: usize) {
-        let closing = who % 3 == 0;
-        if who % 2 == 0 && !self.senders.is_empty() {
+        let closing = who.is_multiple_of(3);
+        if who.is_multiple_of(2) && !self.senders.is_empty() {
             let sender = self.senders.remove(who / 2 % self.senders.len());
             if closing { sender.close() } else { drop(sender) }
         } else if !self.receivers.is_empty() {

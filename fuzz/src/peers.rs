@@ -328,7 +328,7 @@ pub fn play(enemy: Enemy, input: &[u8]) {
         let (scratch, region) = rings.ready(template);
         let kind = template::of(template)[KIND_OFFSET];
         let object_bytes = region.bytes();
-        let writes = [0..HEADER_BYTES].into_iter().chain(enemy.writes(object_bytes)).collect();
+        let writes = std::iter::once(0..HEADER_BYTES).chain(enemy.writes(object_bytes)).collect();
         let mut expected = vec![0; object_bytes];
         region.copy_out(0, &mut expected).expect("all of the ring");
         let world = World {

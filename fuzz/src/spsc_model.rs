@@ -2,8 +2,8 @@
 //!
 //! An input is: bytes or values and the capacity (u8), and the operations.
 //!
-//! The rules, beside agreement with the queue: an empty ring takes every message that is not too large; full means full;
-//! lengths and statistics agree; every end of a producer is told at most once, and never before what it sent.
+//! The rules, beside agreement with the queue: an empty ring takes every message that is not too large; full means
+//! full; lengths and statistics agree; every end of a producer is told at most once, and never before what it sent.
 
 use crate::handles::{Attach, Held};
 use crate::input::Reader;
@@ -164,7 +164,7 @@ impl<'a> Bytes<'a> {
 
     fn reserve(&mut self, reader: &mut Reader<'_>) {
         let bytes = self.content(reader.u8());
-        let (more, commit) = (reader.below(4), reader.u8() % 4 > 0);
+        let (more, commit) = (reader.below(4), !reader.u8().is_multiple_of(4));
         let room = (bytes.len() + more).min(self.producer.max_message()).max(bytes.len());
         let sent = self.producer.try_reserve(room).and_then(|mut space| {
             assert_eq!(space.capacity(), room);
@@ -184,7 +184,7 @@ impl<'a> Bytes<'a> {
     }
 
     fn batch(&mut self, reader: &mut Reader<'_>) {
-        let (count, send) = (reader.below(5), reader.u8() % 4 > 0);
+        let (count, send) = (reader.below(5), !reader.u8().is_multiple_of(4));
         let contents: Vec<_> = (0..count).map(|_| self.content(reader.u8())).collect();
         let empty = self.queue.is_empty();
         let mut batch = self.producer.batch();
@@ -311,8 +311,8 @@ impl<'a> Bytes<'a> {
 
     fn somebody_returns(&mut self, how: u8) {
         assert!(matches!(Consumer::attach(self.scratch), Err(Error::SeatTaken { .. })), "two on one seat");
-        let closing = how % 2 == 0;
-        if how % 3 == 0 {
+        let closing = how.is_multiple_of(2);
+        if how.is_multiple_of(3) {
             self.consumer.replace(self.scratch, closing);
             self.ends.entered = self.ends.tenure();
         } else {
@@ -392,10 +392,10 @@ impl<'a> Values<'a> {
                 }
             }
             4 => {
-                self.consumer.replace(self.scratch, reader.u8() % 2 == 0);
+                self.consumer.replace(self.scratch, reader.u8().is_multiple_of(2));
             }
             _ => {
-                let closing = reader.u8() % 2 == 0;
+                let closing = reader.u8().is_multiple_of(2);
                 self.producer.replace(self.scratch, closing);
                 self.ends.push(if closing { End::Closed } else { End::Dropped });
             }

@@ -90,11 +90,16 @@ pub(crate) fn before_exchange(cell: *const u8, bytes: usize) -> bool {
     before_store(cell, bytes)
 }
 
-fn tell<R>(at: *const u8, bytes: usize, nobody: R, tell: impl FnOnce(&mut dyn Interloper, Touch) -> R) -> R {
+fn tell<R>(
+    at: *const u8,
+    bytes: usize,
+    nobody: R,
+    tell: impl FnOnce(&mut Box<dyn Interloper>, Touch) -> R,
+) -> R {
     let Some(offset) = offset_of(at as usize) else { return nobody };
     // Taken out, so that nobody is told of what he does himself.
     let Ok(Some(mut interloper)) = INTERLOPER.try_with(RefCell::take) else { return nobody };
-    let answer = tell(interloper.as_mut(), Touch { offset, bytes });
+    let answer = tell(&mut interloper, Touch { offset, bytes });
     INTERLOPER.set(Some(interloper));
     answer
 }
