@@ -74,6 +74,8 @@ struct Waiting {
     tag: u16,
     bytes: Vec<u8>,
     tenure: usize,
+    /// Of its tenure. What looks at several messages stops before it.
+    first: bool,
 }
 
 /// A ring of bytes and the queue that it should be.
@@ -83,6 +85,8 @@ struct Bytes<'a> {
     consumer: Held<Consumer>,
     queue: VecDeque<Waiting>,
     ends: Ends,
+    /// That of the message sent last.
+    last_tenure: Option<usize>,
     sent: u64,
     received: u64,
 }
@@ -99,6 +103,7 @@ impl<'a> Bytes<'a> {
             consumer,
             queue: VecDeque::new(),
             ends: Ends::default(),
+            last_tenure: None,
             sent: 0,
             received: 0,
         }
@@ -145,7 +150,9 @@ impl<'a> Bytes<'a> {
     }
 
     fn sent(&mut self, tag: u16, bytes: Vec<u8>) {
-        self.queue.push_back(Waiting { tag, bytes, tenure: self.ends.tenure() });
+        let tenure = self.ends.tenure();
+        let first = self.last_tenure.replace(tenure) != Some(tenure);
+        self.queue.push_back(Waiting { tag, bytes, tenure, first });
         self.sent += 1;
     }
 
@@ -259,8 +266,7 @@ impl<'a> Bytes<'a> {
                     self.take(tag, &bytes);
                 }
                 // It ends with the ring, at its maximum, or where another producer's messages begin.
-                let border =
-                    self.queue.front().is_some_and(|front| front.tenure > self.ends.entered || last == 0);
+                let border = self.queue.front().is_some_and(|front| front.first);
                 assert!(last == max || self.queue.is_empty() || border);
             }
             Err(error) => self.reason(&error),
@@ -297,7 +303,7 @@ impl<'a> Bytes<'a> {
             // Behind what was looked at.
             Some(Error::Empty) => {
                 let next = self.queue.get(looked);
-                assert!(next.is_none_or(|next| looked > 0 && next.tenure > self.ends.entered));
+                assert!(next.is_none_or(|next| looked > 0 && next.first), "empty too early");
             }
             Some(Error::Disconnected(end)) => {
                 self.ends.tell(end, self.queue.get(looked).map(|next| next.tenure));
