@@ -11,6 +11,7 @@
 //! patches (u8), and the patches: where (u16), how many bytes (u8, 1 more than its low 3 bits), the bytes.
 //! Whatever follows are steps. Every byte string is some case, and what is missing at its end is zero.
 
+use crate::input::Reader;
 use crate::template;
 
 /// Longest object.
@@ -101,7 +102,7 @@ impl Case {
             let object = rest[..rest.len().min(OBJECT_BYTES_MAX)].to_vec();
             return Some(Self { object, hole_bytes: 0, steps: STEPS.to_vec() });
         }
-        let mut reader = Reader(rest);
+        let mut reader = Reader::new(rest);
         let mut object = template::of(usize::from(form - 1)).to_vec();
         let length = usize::from(reader.u16());
         if length > 0 {
@@ -109,17 +110,24 @@ impl Case {
         }
         let hole_bytes = u64::from(reader.u8() % 8) * 4096;
         for _ in 0..reader.u8() {
-            reader.patch().apply(&mut object);
+            Patch::parse(&mut reader).apply(&mut object);
         }
         let mut steps = Vec::new();
-        while !reader.0.is_empty() && steps.len() < STEPS_MAX {
-            steps.push(reader.step());
+        while !reader.is_empty() && steps.len() < STEPS_MAX {
+            steps.push(Step::parse(&mut reader));
         }
         Some(Self { object, hole_bytes, steps })
     }
 }
 
 impl Patch {
+    /// The next patch of an input.
+    pub fn parse(reader: &mut Reader<'_>) -> Self {
+        let offset = reader.u16();
+        let count = reader.u8() % 8 + 1;
+        Self { offset, bytes: (0..count).map(|_| reader.u8()).collect() }
+    }
+
     /// Changes `object`.
     pub fn apply(&self, object: &mut [u8]) {
         for (byte, at) in self.bytes.iter().zip(usize::from(self.offset)..) {
@@ -131,45 +139,30 @@ impl Patch {
     }
 }
 
-/// Takes an input apart; zeros follow its end.
-struct Reader<'a>(&'a [u8]);
+impl Step {
+    /// How many kinds there are.
+    pub const KINDS: usize = 13;
 
-impl Reader<'_> {
-    fn u8(&mut self) -> u8 {
-        let (first, rest) = self.0.split_first().unwrap_or((&0, &[]));
-        self.0 = rest;
-        *first
-    }
-
-    fn u16(&mut self) -> u16 {
-        u16::from_le_bytes([self.u8(), self.u8()])
-    }
-
-    fn patch(&mut self) -> Patch {
-        let offset = self.u16();
-        let count = self.u8() % 8 + 1;
-        Patch { offset, bytes: (0..count).map(|_| self.u8()).collect() }
-    }
-
-    fn step(&mut self) -> Step {
-        match self.u8() % 13 {
-            0 => Step::Look,
-            1 => Step::Receive,
-            2 => Step::ReceiveInto { bytes: self.u8() },
-            3 => Step::ReceiveBatch { count: self.u8() },
-            4 => Step::Peek { take: self.u8() % 2 == 1 },
-            5 => Step::PeekBatch { count: self.u8(), take: self.u8() },
-            6 => Step::Send { length: self.u8() },
+    /// The next step of an input.
+    pub fn parse(reader: &mut Reader<'_>) -> Self {
+        match reader.below(Self::KINDS) {
+            0 => Self::Look,
+            1 => Self::Receive,
+            2 => Self::ReceiveInto { bytes: reader.u8() },
+            3 => Self::ReceiveBatch { count: reader.u8() },
+            4 => Self::Peek { take: reader.u8() % 2 == 1 },
+            5 => Self::PeekBatch { count: reader.u8(), take: reader.u8() },
+            6 => Self::Send { length: reader.u8() },
             7 => {
-                let length = self.u8();
-                let commit = self.u8();
-                Step::Reserve { length, commit: (commit != u8::MAX).then_some(commit) }
+                let length = reader.u8();
+                let commit = reader.u8();
+                Self::Reserve { length, commit: (commit != u8::MAX).then_some(commit) }
             }
-            8 => Step::Batch { count: self.u8() },
-            9 => Step::Wait,
-            10 => Step::Ask,
-            11 => Step::Reopen { close: self.u8() % 2 == 1 },
-            _ => Step::Patch(self.patch()),
+            8 => Self::Batch { count: reader.u8() },
+            9 => Self::Wait,
+            10 => Self::Ask,
+            11 => Self::Reopen { close: reader.u8() % 2 == 1 },
+            _ => Self::Patch(Patch::parse(reader)),
         }
     }
 }

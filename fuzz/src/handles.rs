@@ -6,6 +6,7 @@ use shm_ring::{
     Consumer, Error, Owner, Producer, Receiver, Result, Role, Sender, TypedConsumer, TypedProducer,
     TypedReceiver, TypedSender,
 };
+use std::ops::{Deref, DerefMut};
 use std::time::Duration;
 
 /// Bytes that are sent; longer messages are cut.
@@ -21,10 +22,47 @@ pub trait Attach: Sized {
     fn attach(scratch: &Scratch) -> Result<Self>;
     /// Leaves by `close`.
     fn close(self);
+    /// The ring's capacity.
+    fn capacity(&self) -> u64;
     /// The questions that change nothing.
     fn ask(&mut self) -> Result<()>;
     /// Waits until a deadline that has passed.
     fn wait(&mut self) -> Result<()>;
+}
+
+/// A handle that can be replaced by its successor.
+#[derive(Debug)]
+pub struct Held<H>(Option<H>);
+
+impl<H: Attach> Held<H> {
+    /// Holds it.
+    pub fn new(handle: H) -> Self {
+        Self(Some(handle))
+    }
+
+    /// It leaves, by `close` or without a word, and the next one comes.
+    pub fn replace(&mut self, scratch: &Scratch, closing: bool) {
+        let handle = self.0.take();
+        match handle {
+            Some(handle) if closing => handle.close(),
+            other => drop(other),
+        }
+        self.0 = Some(H::attach(scratch).expect("a seat that is free"));
+    }
+}
+
+impl<H> Deref for Held<H> {
+    type Target = H;
+
+    fn deref(&self) -> &H {
+        self.0.as_ref().expect("only empty while it is replaced")
+    }
+}
+
+impl<H> DerefMut for Held<H> {
+    fn deref_mut(&mut self) -> &mut H {
+        self.0.as_mut().expect("only empty while it is replaced")
+    }
 }
 
 /// A sending handle.
@@ -66,8 +104,12 @@ macro_rules! attach {
                 Self::close(self);
             }
 
+            fn capacity(&self) -> u64 {
+                Self::capacity(self)
+            }
+
             fn ask(&mut self) -> Result<()> {
-                assert!(self.capacity() > 0, "a ring without capacity");
+                assert!(Self::capacity(self) > 0, "a ring without capacity");
                 self.is_closed()?;
                 self.is_empty()?;
                 self.len()?;

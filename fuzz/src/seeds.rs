@@ -1,6 +1,7 @@
 //! What the fuzzer starts from: rings made by the real code, whole, truncated, and as patches.
 
 use crate::case::{Patch, encode};
+use crate::peers::Enemy;
 use crate::template;
 
 /// Steps that use every handle's calls, encoded.
@@ -16,8 +17,51 @@ const STEPS: [&[u8]; 3] = [
 /// Lengths to which a ring is truncated.
 const LENGTHS: [usize; 7] = [0, 7, 8, 11, 128, 255, 256];
 
-/// All seeds with their names, in a fixed order.
-pub fn all() -> Vec<(String, Vec<u8>)> {
+/// Changes made meanwhile, encoded as `peers` reads them: how many, then how many loads each lets pass, and what it is.
+const CHANGES: [&[u8]; 4] = [
+    &[0],
+    // A bit just now, something near after three loads, a value of those at borders after ten.
+    &[3, 0, 2, 3, 3, 1, 8, 10, 5, 3],
+    // The same place twice: what was judged is no longer there.
+    &[2, 5, 0, 8, 0, 0, 0, 0, 1, 0, 0, 0, 0, 255, 255, 255, 255, 0, 1, 0, 0],
+    &[2, 12, 3, 0, 2, 1, 4, 0, 2, 64, 0, 0, 0, 0, 0, 0, 0],
+];
+/// Operations of the models.
+const OPERATIONS: [&[u8]; 3] = [
+    &[0, 3, 0, 9, 4, 2, 8, 1, 1, 3, 2, 5, 7, 4, 6, 20, 7, 3, 8, 2, 1, 9, 1, 0, 1, 4, 4, 9, 3, 0, 4, 4, 4],
+    &[0, 0, 0, 1, 2, 4, 1, 3, 3, 0, 6, 2, 7, 1, 4, 0, 9, 0, 3, 4, 5, 5, 3, 1, 2],
+    &[1, 9, 1, 8, 1, 7, 1, 6, 5, 5, 5, 5, 5, 2, 2, 2, 3, 3, 3, 3],
+];
+/// What people write.
+const TEXTS: [&str; 24] = [
+    "ticks",
+    "/ticks",
+    "..",
+    "posix:a:b",
+    "file:/var/lib/feed/ticks",
+    "file:a/..",
+    "sysv:0x0000cafe",
+    "sysv:-1",
+    "sysv-id:17",
+    ".shmring-birth-1",
+    ".shmring-sysv-0x1",
+    "4096",
+    "64KiB",
+    "1.5 MiB",
+    "0.25g",
+    "16383PiB",
+    "18446744073709551615",
+    "500ms",
+    "1m 30s",
+    "584542046090years",
+    "0600",
+    "0o777",
+    "1000",
+    "\u{e4}\0",
+];
+
+/// Of rings and changes of them.
+pub fn open_arbitrary_bytes() -> Vec<(String, Vec<u8>)> {
     let mut seeds = Vec::new();
     for index in 1..template::count() {
         let number = u8::try_from(index).unwrap_or(0);
@@ -47,4 +91,72 @@ fn differences(bytes: &[u8]) -> Vec<Patch> {
         .filter(|(chunk, _)| chunk.iter().any(|&byte| byte != 0))
         .map(|(chunk, offset)| Patch { offset, bytes: chunk.to_vec() })
         .collect()
+}
+
+/// A template with changes and steps.
+fn of_enemy(enemy: Enemy) -> Vec<(String, Vec<u8>)> {
+    let mut seeds = Vec::new();
+    for (index, template) in (0..).zip(template::of_enemy(enemy)) {
+        for (variant, changes) in (0..).zip(CHANGES) {
+            let steps = STEPS[usize::from(variant) % STEPS.len()];
+            let input = [&[index, variant, 0], changes, steps, STEPS[0], STEPS[1]].concat();
+            seeds.push((format!("template-{template}-{variant}"), input));
+        }
+    }
+    seeds
+}
+
+/// Of a consumer.
+pub fn spsc_hostile_producer() -> Vec<(String, Vec<u8>)> {
+    of_enemy(Enemy::Producer)
+}
+
+/// Of a producer.
+pub fn spsc_hostile_consumer() -> Vec<(String, Vec<u8>)> {
+    of_enemy(Enemy::Consumer)
+}
+
+/// Of senders and receivers.
+pub fn mpmc_hostile_state() -> Vec<(String, Vec<u8>)> {
+    of_enemy(Enemy::Anybody)
+}
+
+fn models() -> Vec<(String, Vec<u8>)> {
+    let mut seeds = Vec::new();
+    for shape in [0, 1, 2, 3, 128, 129, 130, 131_u8] {
+        for (variant, operations) in OPERATIONS.iter().enumerate() {
+            seeds.push((format!("shape-{shape}-{variant}"), [&[shape], *operations, *operations].concat()));
+        }
+    }
+    seeds
+}
+
+/// Operations.
+pub fn spsc_model() -> Vec<(String, Vec<u8>)> {
+    models()
+}
+
+/// Operations.
+pub fn mpmc_model() -> Vec<(String, Vec<u8>)> {
+    models()
+}
+
+/// Messages that are awaited, and some that are not.
+pub fn receive_descriptors() -> Vec<(String, Vec<u8>)> {
+    let mut seeds = Vec::new();
+    for kind in 0..3 {
+        // Six bytes with a sealed memfd, received as they were sent.
+        let right = [0, 6, b's', b'e', b'a', b'l', b'e', b'd', 1, 0, 4, 6, 1];
+        // By hand: two bytes with three descriptors, received as one with none; the peer goes.
+        let wrong = [3, 2, b'a', b'b', 3, 2, 11, 4, 4, 1, 0, 7, 4, 1, 0];
+        seeds.push((format!("right-{kind}"), [&[kind, 0], &right[..]].concat()));
+        seeds.push((format!("known-{kind}"), [&[kind, 1], &right[..], &right[..]].concat()));
+        seeds.push((format!("wrong-{kind}"), [&[kind, 0], &right[..], &wrong[..]].concat()));
+    }
+    seeds
+}
+
+/// Texts.
+pub fn parse_text() -> Vec<(String, Vec<u8>)> {
+    (0..).zip(TEXTS).map(|(number, text): (u8, _)| (format!("text-{number:02}"), text.into())).collect()
 }

@@ -1,6 +1,7 @@
 //! Rings made by the real code, in states worth starting from.
 
 use crate::object::{NAME, Scratch};
+use crate::peers::Enemy;
 use shm_core::header::{CREATED_OFFSET, INSTANCE_OFFSET, KIND_OFFSET};
 use shm_ring::layout::mpmc;
 use shm_ring::layout::spsc::{
@@ -17,6 +18,18 @@ use std::sync::LazyLock;
 const MANY_PARTICIPANTS: u64 = 3;
 /// Length of the template that is all zeros: that of the smallest ring.
 const ZEROS_BYTES: usize = 8192;
+
+/// The one of characters.
+pub const CHARACTERS: usize = 7;
+
+/// Those that a handle with this enemy is at home in.
+pub fn of_enemy(enemy: Enemy) -> &'static [usize] {
+    match enemy {
+        Enemy::Producer => &[1, 2, 3, 4, 5, 6, CHARACTERS],
+        Enemy::Consumer => &[1, 2, 3, 4, 5, 6],
+        Enemy::Anybody => &[8, 9, 10],
+    }
+}
 
 static TEMPLATES: LazyLock<Vec<Vec<u8>>> = LazyLock::new(|| make().expect("rings to start from"));
 

@@ -44,21 +44,37 @@ macro_rules! atomic {
             type Cell = $cell;
             #[inline(always)]
             unsafe fn load(cell: NonNull<$cell>, ordering: Ordering) -> Self {
+                #[cfg(shmring_hostile)]
+                crate::hostile::before_load(cell.as_ptr().cast(), size_of::<Self>());
                 // SAFETY: the caller's promise; the reference lives for this expression only.
                 unsafe { cell.as_ref() }.load(ordering)
             }
             #[inline(always)]
             unsafe fn store(cell: NonNull<$cell>, value: Self, ordering: Ordering) {
+                #[cfg(shmring_hostile)]
+                if !crate::hostile::before_store(cell.as_ptr().cast(), size_of::<Self>()) {
+                    return;
+                }
                 // SAFETY: the caller's promise; the reference lives for this expression only.
                 unsafe { cell.as_ref() }.store(value, ordering)
             }
             #[inline(always)]
             unsafe fn fetch_add(cell: NonNull<$cell>, value: Self, ordering: Ordering) -> Self {
+                #[cfg(shmring_hostile)]
+                if !crate::hostile::before_exchange(cell.as_ptr().cast(), size_of::<Self>()) {
+                    // SAFETY: the caller's promise.
+                    return unsafe { Self::load(cell, Ordering::Relaxed) }; // what the dead see is nothing to anybody
+                }
                 // SAFETY: the caller's promise; the reference lives for this expression only.
                 unsafe { cell.as_ref() }.fetch_add(value, ordering)
             }
             #[inline(always)]
             unsafe fn fetch_or(cell: NonNull<$cell>, value: Self, ordering: Ordering) -> Self {
+                #[cfg(shmring_hostile)]
+                if !crate::hostile::before_exchange(cell.as_ptr().cast(), size_of::<Self>()) {
+                    // SAFETY: the caller's promise.
+                    return unsafe { Self::load(cell, Ordering::Relaxed) }; // what the dead see is nothing to anybody
+                }
                 // SAFETY: the caller's promise; the reference lives for this expression only.
                 unsafe { cell.as_ref() }.fetch_or(value, ordering)
             }
@@ -70,6 +86,10 @@ macro_rules! atomic {
                 success: Ordering,
                 failure: Ordering,
             ) -> Result<Self, Self> {
+                #[cfg(shmring_hostile)]
+                if !crate::hostile::before_exchange(cell.as_ptr().cast(), size_of::<Self>()) {
+                    return Ok(current); // what the dead see is nothing to anybody
+                }
                 // SAFETY: the caller's promise; the reference lives for this expression only.
                 unsafe { cell.as_ref() }.compare_exchange(current, new, success, failure)
             }
@@ -91,6 +111,8 @@ pub(crate) unsafe fn futex_wait(
     expected: u32,
     deadline: Option<&Timespec>,
 ) -> Result<(), Errno> {
+    #[cfg(shmring_hostile)]
+    crate::hostile::before_load(cell.as_ptr().cast(), size_of::<u32>());
     // SAFETY: the caller's promise; the kernel reads the word atomically.
     let word = unsafe { cell.as_ref() };
     futex::wait_bitset(word, futex::Flags::empty(), expected, deadline, core::num::NonZeroU32::MAX)

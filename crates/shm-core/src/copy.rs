@@ -27,6 +27,8 @@ const STRING_COPY_BYTES: usize = 1024;
 /// `source` is valid for atomic reads and `target` for writes of `length` bytes, and they do not overlap.
 #[inline]
 pub(crate) unsafe fn from_shared(source: *const u8, target: *mut u8, length: usize) {
+    #[cfg(shmring_hostile)]
+    crate::hostile::before_load(source, length);
     #[cfg(target_arch = "x86_64")]
     if length >= STRING_COPY_BYTES {
         // SAFETY: the caller's promise, unchanged.
@@ -60,6 +62,10 @@ pub(crate) unsafe fn from_shared(source: *const u8, target: *mut u8, length: usi
 /// `source` is valid for reads and `target` for atomic writes of `length` bytes, and they do not overlap.
 #[inline]
 pub(crate) unsafe fn to_shared(source: *const u8, target: *mut u8, length: usize) {
+    #[cfg(shmring_hostile)]
+    if !crate::hostile::before_store(target, length) {
+        return;
+    }
     #[cfg(target_arch = "x86_64")]
     if length >= STRING_COPY_BYTES {
         // SAFETY: the caller's promise, unchanged.

@@ -49,6 +49,8 @@ pub mod error;
 pub mod event;
 pub mod fork;
 pub mod header;
+#[cfg(shmring_hostile)]
+pub mod hostile;
 pub mod huge;
 pub mod life;
 pub mod line;

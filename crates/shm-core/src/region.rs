@@ -137,6 +137,8 @@ impl Region {
         // In its place before an address is taken of it: moving a box ends what was derived from it.
         let backing = Arc::new(backing);
         let base = NonNull::new(backing.base()).filter(|_| bytes > 0).ok_or_else(none)?;
+        #[cfg(shmring_hostile)]
+        crate::hostile::mapped(base.as_ptr(), bytes);
         let mut region = Self { base, bytes, reach: 0, access, backing };
         region.set_reach();
         Ok(region)

@@ -205,3 +205,17 @@ fn a_wait_in_many_slices_is_one() {
     assert!(matches!(producer.send_timeout(&[0; 8], Duration::from_millis(1)), Err(Error::TimedOut)));
     assert_eq!(inspect(&name.0).unwrap().full_waits, 2);
 }
+
+/// Also when some of them were known of before.
+#[test]
+fn a_slice_takes_all_slots_and_all_values_that_there_are() {
+    let name = Scratch::new("whole-slices");
+    let mut producer = TypedProducer::<u64>::builder(&name.0).capacity(4).create().unwrap();
+    let mut consumer = TypedConsumer::<u64>::open(&name.0).unwrap();
+    assert_eq!(producer.try_send_slice(&[0, 1, 2]).unwrap(), 3);
+    let mut values = [0; 4];
+    assert_eq!(consumer.try_recv_slice(&mut values[..2]).unwrap(), 2);
+    assert_eq!(producer.try_send_slice(&[3, 4, 5, 6]).unwrap(), 3);
+    assert_eq!(consumer.try_recv_slice(&mut values).unwrap(), 4);
+    assert_eq!(values, [2, 3, 4, 5]);
+}

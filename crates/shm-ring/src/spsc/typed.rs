@@ -75,11 +75,11 @@ impl<T: NoUninit> Writer<T> {
         Ok(Self { slots, tail, head, sent, seen_head })
     }
 
-    /// Slots that may be written, at least one if there is any; `head` is looked at only when none is known.
+    /// Slots that may be written; `head` is looked at only when fewer are known than are wanted.
     #[inline]
-    pub(crate) fn room(&mut self) -> Result<u64> {
+    fn room(&mut self, wanted: usize) -> Result<u64> {
         let room = self.slots.capacity - (self.sent - self.seen_head);
-        if room > 0 { Ok(room) } else { self.look_at_head() }
+        if room >= self.slots.capacity.min(wanted as u64) { Ok(room) } else { self.look_at_head() }
     }
 
     #[inline(never)]
@@ -96,7 +96,7 @@ impl<T: NoUninit> Writer<T> {
     /// Sends as many of `values` as there is room for, at once; how many that were.
     #[inline]
     pub(crate) fn send(&mut self, values: &[T]) -> Result<usize> {
-        let room = usize::try_from(self.room()?).unwrap_or(usize::MAX);
+        let room = usize::try_from(self.room(values.len())?).unwrap_or(usize::MAX);
         let values = values.get(..room).unwrap_or(values);
         for (value, position) in values.iter().zip(self.sent..) {
             self.slots.data.write_value(self.slots.offset(position), value)?;
@@ -162,11 +162,11 @@ impl<T: CheckedBitPattern> Reader<T> {
         Ok(reader)
     }
 
-    /// Values that may be read, as far as is known without looking at `tail` unless none is.
+    /// Values that may be read; `tail` is looked at only when fewer are known than are wanted.
     #[inline]
-    pub(crate) fn waiting(&mut self) -> Result<u64> {
+    fn waiting(&mut self, wanted: usize) -> Result<u64> {
         let waiting = self.seen_tail - self.received;
-        if waiting > 0 { Ok(waiting) } else { self.look_at_tail() }
+        if waiting >= self.slots.capacity.min(wanted as u64) { Ok(waiting) } else { self.look_at_tail() }
     }
 
     #[inline(never)]
@@ -195,7 +195,7 @@ impl<T: CheckedBitPattern> Reader<T> {
     /// If all values of the entered tenures are received and a newer tenure has published: its number.
     pub(crate) fn at_border(&mut self) -> Result<Option<u64>> {
         let newest = self.newest_tenure();
-        if newest == self.entered || self.waiting()? > 0 {
+        if newest == self.entered || self.waiting(1)? > 0 {
             return Ok(None);
         }
         let tail = self.tail.load(Ordering::Relaxed); // a hint: A9 follows when the tenure is entered
@@ -210,7 +210,7 @@ impl<T: CheckedBitPattern> Reader<T> {
     /// Receives as many values as are waiting and fit, at once; how many that were.
     #[inline]
     pub(crate) fn receive(&mut self, values: &mut [T]) -> Result<usize> {
-        let waiting = usize::try_from(self.waiting()?).unwrap_or(usize::MAX);
+        let waiting = usize::try_from(self.waiting(values.len())?).unwrap_or(usize::MAX);
         let mut count = 0;
         for (value, position) in values.iter_mut().zip(self.received..).take(waiting) {
             match self.read(position) {
@@ -229,7 +229,7 @@ impl<T: CheckedBitPattern> Reader<T> {
     /// Receives one value.
     #[inline]
     pub(crate) fn receive_one(&mut self) -> Result<Option<T>> {
-        if self.waiting()? == 0 {
+        if self.waiting(1)? == 0 {
             return Ok(None);
         }
         let value = self.read(self.received)?;

@@ -1,0 +1,7 @@
+//! Senders and receivers beside somebody who changes all words just before they are loaded.
+
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|input: &[u8]| shm_fuzz::mpmc_hostile_state(input));
