@@ -2,7 +2,10 @@
 //! `.ci/models`. What they cover is said in `docs/memory-model.md`.
 
 use crate::layout::spsc::{CONSUMER_REGION_BYTES, PRODUCER_REGION_BYTES, Parts};
-use shm_core::{Memfd, Object, Region, model};
+use crate::error::{Error, Role};
+use crate::seat::{OwnSeat, lock_byte};
+use shm_core::model::kernel::Locks;
+use shm_core::{Deadline, Memfd, Object, Region, model};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Instant;
@@ -14,7 +17,7 @@ pub(crate) fn explore(name: &str, preemptions: usize, scene: impl Fn() + Send + 
     let (begun, counted) = (Instant::now(), executions.clone());
     let mut builder = loom::model::Builder::new();
     builder.preemption_bound = builder.preemption_bound.or(Some(preemptions));
-    builder.max_branches = 20_000;
+    builder.max_branches = 5_000;
     builder.check(move || {
         counted.fetch_add(1, Ordering::Relaxed); // one thread of the system's
         scene();
@@ -37,4 +40,19 @@ pub(crate) fn spsc_parts(data_bytes: usize) -> Parts {
 pub(crate) fn descriptors() -> &'static [Object; 4] {
     static OBJECTS: OnceLock<[Object; 4]> = OnceLock::new();
     OBJECTS.get_or_init(|| [0; 4].map(|_| Memfd::new("model").create(4096).unwrap()))
+}
+
+/// The locks of both seats of an SPSC ring.
+pub(crate) fn spsc_locks() -> Locks {
+    Locks::new([Role::Producer, Role::Consumer].map(lock_byte))
+}
+
+/// Claims a seat as soon as it is free, on one of the [`descriptors`].
+pub(crate) fn claim_seat(parts: &Parts, object: usize, role: Role) -> OwnSeat {
+    loop {
+        match OwnSeat::claim(&descriptors()[object], parts, role, Deadline::now()) {
+            Err(Error::SeatTaken { .. }) => shm_core::sync::yield_now(),
+            other => return other.unwrap(),
+        }
+    }
 }

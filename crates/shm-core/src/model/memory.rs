@@ -29,6 +29,10 @@ pub(crate) struct Memory {
 /// What stands for eight bytes.
 struct Cell {
     value: loom::sync::atomic::AtomicU64,
+    /// Stored to before every access. Loom remembers only the last access to an object, and takes two loads for
+    /// independent; so a thread's own load would hide from its later store that another one's load came before, and
+    /// loom would not try them the other way round. Between stores it does.
+    turn: loom::sync::atomic::AtomicU8,
     /// Accessed together with the bytes where those are payload: loom tells which accesses are not ordered.
     payload: Option<UnsafeCell<()>>,
     sleepers: Arc<Sleepers>,
@@ -55,6 +59,7 @@ impl Memory {
         let sleepers = Arc::new(Sleepers { asleep: Mutex::new(Vec::new()), woken: Condvar::new() });
         let cell = |_| Cell {
             value: loom::sync::atomic::AtomicU64::new(0),
+            turn: loom::sync::atomic::AtomicU8::new(0),
             payload: checked.then(|| UnsafeCell::new(())),
             sleepers: sleepers.clone(),
         };
@@ -106,22 +111,26 @@ impl<W: TryFrom<u64> + Into<u64>> Word<'_, W> {
     }
 
     pub(crate) fn load(&self, ordering: Ordering) -> W {
+        self.cell.take_turn();
         Self::narrow(self.cell.value.load(ordering)) // the caller's
     }
 
     pub(crate) fn store(&self, value: W, ordering: Ordering) {
         mortal::step();
+        self.cell.take_turn();
         self.cell.write_payload();
         self.cell.value.store(value.into(), ordering); // the caller's
     }
 
     pub(crate) fn fetch_add(&self, value: W, ordering: Ordering) -> W {
         mortal::step();
+        self.cell.take_turn();
         Self::narrow(self.cell.value.fetch_add(value.into(), ordering)) // the caller's
     }
 
     pub(crate) fn fetch_or(&self, value: W, ordering: Ordering) -> W {
         mortal::step();
+        self.cell.take_turn();
         Self::narrow(self.cell.value.fetch_or(value.into(), ordering)) // the caller's
     }
 
@@ -133,12 +142,17 @@ impl<W: TryFrom<u64> + Into<u64>> Word<'_, W> {
         failure: Ordering,
     ) -> Result<W, W> {
         mortal::step();
+        self.cell.take_turn();
         let exchanged = self.cell.value.compare_exchange(current.into(), new.into(), success, failure);
         exchanged.map(Self::narrow).map_err(Self::narrow)
     }
 }
 
 impl Cell {
+    fn take_turn(&self) {
+        self.turn.store(0, Ordering::Relaxed); // see `turn`
+    }
+
     fn write_payload(&self) {
         if let Some(payload) = &self.payload {
             payload.with_mut(|_| ());
@@ -163,6 +177,7 @@ pub(crate) unsafe fn from_shared(source: *const u8, target: *mut u8, length: usi
         let (skew, run) = run(from, length - done);
         // SAFETY: within what the caller promised.
         let cell = unsafe { cell(from) };
+        cell.take_turn();
         cell.read_payload();
         let bytes = cell.value.load(Ordering::Relaxed).to_ne_bytes(); // payload
         for (index, byte) in bytes.iter().skip(skew).take(run).enumerate() {
@@ -185,6 +200,7 @@ pub(crate) unsafe fn to_shared(source: *const u8, target: *mut u8, length: usize
         // SAFETY: within what the caller promised.
         let cell = unsafe { cell(to) };
         mortal::step();
+        cell.take_turn();
         cell.write_payload();
         let before = if run < WORD { cell.value.load(Ordering::Relaxed) } else { 0 }; // payload
         let mut bytes = before.to_ne_bytes();

@@ -1,11 +1,13 @@
 //! Byte messages at the smallest capacity, explored by loom.
 
 use super::{Reader, Writer, walk};
-use crate::error::Error;
+use crate::error::{Error, Role};
 use crate::layout::spsc::{Parts, TAIL_OFFSET};
 use crate::ledger;
-use crate::model::{explore, spsc_parts};
+use crate::model::{claim_seat, descriptors, explore, spsc_locks, spsc_parts};
+use crate::seat::Start;
 use loom::thread;
+use shm_core::model::{kernel, mortal};
 use shm_core::sync::yield_now;
 use std::sync::Arc;
 
@@ -76,4 +78,123 @@ fn messages_arrive_in_order_around_the_end() {
 #[test]
 fn messages_arrive_behind_a_pad() {
     stream("bytes, a pad", 3, &[b"message0", b"", b"message2"]);
+}
+
+/// A pad, two messages and the zero behind them become visible at once.
+#[test]
+fn a_batch_arrives_whole() {
+    explore("bytes, a batch", 3, || {
+        let parts = Arc::new(spsc_parts(64));
+        let theirs = parts.clone();
+        let producer = thread::spawn(move || {
+            let mut writer = Writer::resume(&theirs, 1).unwrap();
+            send(&mut writer, &[1; 24]);
+            send(&mut writer, &[2; 8]);
+            stage(&mut writer, &[3; 24]); // behind a pad
+            stage(&mut writer, &[]);
+            writer.publish().unwrap();
+        });
+        let mut reader = Reader::resume(&parts).unwrap();
+        assert_eq!([receive(&mut reader), receive(&mut reader)], [vec![1; 24], vec![2; 8]]);
+        assert_eq!(receive(&mut reader), [3; 24]);
+        assert_eq!(try_receive(&mut reader), Some(vec![]));
+        producer.join().unwrap();
+    });
+}
+
+/// Somebody who takes no part walks the headers while the producer publishes in memory that was used before. (The
+/// consumer has gone, and has given back all: this is not about space.)
+#[test]
+fn a_walk_finds_whole_publications() {
+    explore("bytes, a walk", 3, || {
+        let parts = Arc::new(spsc_parts(CAPACITY));
+        let mut writer = Writer::resume(&parts, 1).unwrap();
+        let mut reader = Reader::resume(&parts).unwrap();
+        for _ in 0..2 {
+            send(&mut writer, b"message");
+            receive(&mut reader);
+        }
+        let theirs = parts.clone();
+        let producer = thread::spawn(move || {
+            let mut writer = Writer::resume(&theirs, 1).unwrap();
+            stage(&mut writer, b"");
+            stage(&mut writer, b"");
+            writer.publish().unwrap();
+        });
+        let tail = ledger::read(&parts.producer, TAIL_OFFSET).unwrap();
+        let walked = walk(&parts.data.words().unwrap(), tail.position, CAPACITY as u64).unwrap();
+        assert!([2, 4].contains(&(tail.count + walked.1)), "{tail:?} {walked:?}");
+        producer.join().unwrap();
+    });
+}
+
+const MESSAGES: [&[u8]; 3] = [b"message0", b"", b"message2"];
+
+/// Sits down as the producer, when the seat is free, and sends what is not yet sent.
+fn produce(parts: &Parts, object: usize) {
+    let seat = claim_seat(parts, object, Role::Producer);
+    let mut writer = Writer::resume(parts, seat.number()).unwrap();
+    seat.sit(Start { position: writer.position(), count: writer.sent() });
+    while let Some(message) = MESSAGES.get(usize::try_from(writer.sent()).unwrap()) {
+        send(&mut writer, message);
+    }
+    kernel::close(&descriptors()[object]);
+}
+
+/// The producer is killed before any of its stores; the next one goes on where it was.
+#[test]
+fn a_producers_successor_goes_on() {
+    for stores in [0, 6, 8, 9, 10, 11, 12, 13, 14, 15, 18, 19, 20, 21] {
+        explore(&format!("bytes, a producer killed after {stores} stores"), 2, move || {
+            let _locks = spsc_locks();
+            let parts = Arc::new(spsc_parts(CAPACITY));
+            let theirs = parts.clone();
+            let producers = thread::spawn(move || {
+                mortal::run(stores, || produce(&theirs, 0));
+                kernel::close(&descriptors()[0]);
+            });
+            let theirs = parts.clone();
+            let successor = thread::spawn(move || produce(&theirs, 1));
+            let mut reader = Reader::resume(&parts).unwrap();
+            for message in MESSAGES {
+                assert_eq!(receive(&mut reader), message);
+            }
+            assert_eq!(try_receive(&mut reader), None);
+            producers.join().unwrap();
+            successor.join().unwrap();
+        });
+    }
+}
+
+/// Sits down as the consumer, when the seat is free, and receives what was not yet handed out.
+fn consume(parts: &Parts, object: usize) {
+    let _seat = claim_seat(parts, object, Role::Consumer);
+    let mut reader = Reader::resume(parts).unwrap();
+    while let Some(message) = MESSAGES.get(usize::try_from(reader.received()).unwrap()) {
+        assert_eq!(receive(&mut reader), *message);
+    }
+    kernel::close(&descriptors()[object]);
+}
+
+/// The consumer is killed before any of its stores; the next one goes on behind what it had in hand, and the producer
+/// writes over nothing that the dead one still read.
+#[test]
+fn a_consumers_successor_goes_on() {
+    for stores in 0..9 {
+        explore(&format!("bytes, a consumer killed after {stores} stores"), 2, move || {
+            let _locks = spsc_locks();
+            let parts = Arc::new(spsc_parts(CAPACITY));
+            let theirs = parts.clone();
+            let consumer = thread::spawn(move || {
+                mortal::run(stores, || consume(&theirs, 0));
+                kernel::close(&descriptors()[0]);
+            });
+            let theirs = parts.clone();
+            let successor = thread::spawn(move || consume(&theirs, 1));
+            let mut writer = Writer::resume(&parts, 1).unwrap();
+            MESSAGES.iter().for_each(|message| send(&mut writer, message));
+            consumer.join().unwrap();
+            successor.join().unwrap();
+        });
+    }
 }
