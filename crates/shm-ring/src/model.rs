@@ -3,6 +3,9 @@
 
 use crate::layout::spsc::{CONSUMER_REGION_BYTES, PRODUCER_REGION_BYTES, Parts};
 use crate::error::{Error, Role};
+use crate::layout::{Geometry, Kind, mpmc};
+use crate::mpmc::slot::SlotFormat;
+use crate::mpmc::{exchange, reclaim};
 use crate::seat::{OwnSeat, lock_byte};
 use shm_core::model::kernel::Locks;
 use shm_core::{Deadline, Memfd, Object, Region, model};
@@ -47,12 +50,63 @@ pub(crate) fn spsc_locks() -> Locks {
     Locks::new([Role::Producer, Role::Consumer].map(lock_byte))
 }
 
-/// Claims a seat as soon as it is free, on one of the [`descriptors`].
-pub(crate) fn claim_seat(parts: &Parts, object: usize, role: Role) -> OwnSeat {
-    loop {
-        match OwnSeat::claim(&descriptors()[object], parts, role, Deadline::now()) {
-            Err(Error::SeatTaken { .. }) => shm_core::sync::yield_now(),
-            other => return other.unwrap(),
-        }
+/// Claims a seat if it is free, on one of the [`descriptors`].
+pub(crate) fn claim_seat(parts: &Parts, object: usize, role: Role) -> Option<OwnSeat> {
+    match OwnSeat::claim(&descriptors()[object], parts, role, Deadline::now()) {
+        Err(Error::SeatTaken { .. }) => None,
+        other => Some(other.unwrap()),
+    }
+}
+
+/// An MPMC ring of two slots for values of a word, not larger than it need be.
+#[derive(Clone)]
+pub(crate) struct Ring {
+    pub(crate) parts: mpmc::Parts,
+    pub(crate) format: SlotFormat,
+    pub(crate) geometry: Geometry,
+}
+
+impl Ring {
+    /// For so many participants. `checked`: nobody looks at blocks that are not in its hand.
+    pub(crate) fn new(participants: u64, checked: bool) -> Self {
+        let geometry = Geometry::mpmc(Kind::MpmcTyped, 2, 8, participants, false).unwrap();
+        let format = SlotFormat::new(&geometry);
+        let bytes = |count: u64| usize::try_from(count).unwrap();
+        let blocks = bytes(format.blocks() * 8);
+        let parts = mpmc::Parts {
+            common: Region::on_heap(mpmc::COMMON_BYTES).unwrap(),
+            seats: Region::on_heap(bytes(participants) * mpmc::SEAT_BYTES).unwrap(),
+            slots: Region::on_heap(16).unwrap(),
+            blocks: if checked { model::payload(blocks).unwrap() } else { Region::on_heap(blocks).unwrap() },
+        };
+        exchange::lay_out(&parts, &geometry).unwrap();
+        Self { parts, format, geometry }
+    }
+
+    #[allow(clippy::cast_possible_truncation)] // a few blocks
+    pub(crate) fn write(&self, block: u64, message: u64) {
+        self.parts.blocks.write_value(block as usize * 8, &message).unwrap();
+    }
+
+    #[allow(clippy::cast_possible_truncation)] // a few blocks
+    pub(crate) fn read(&self, block: u64) -> u64 {
+        self.parts.blocks.read_value(block as usize * 8).unwrap()
+    }
+
+    /// Every block is in one slot or in one hand. All participants rest.
+    pub(crate) fn assert_whole(&self) {
+        let slots = self.parts.slots.words().unwrap();
+        let in_slots = (0..self.format.capacity()).map(|index| {
+            let word = slots.load(SlotFormat::byte_position(index), Ordering::Relaxed); // all rest
+            self.format.unpack(word).block
+        });
+        let in_hands = (0..self.geometry.participants).map(|seat| {
+            let hand = reclaim::read(&self.parts, self.format, seat).unwrap();
+            assert_eq!(hand.expected, None, "an unsettled hand");
+            hand.block
+        });
+        let mut blocks: Vec<u64> = in_slots.chain(in_hands).collect();
+        blocks.sort_unstable();
+        assert_eq!(blocks, (0..self.format.blocks()).collect::<Vec<u64>>());
     }
 }

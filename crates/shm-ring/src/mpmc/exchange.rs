@@ -43,6 +43,9 @@ use crate::mpmc::slot::{Slot, SlotFormat};
 use shm_core::sync::{Ordering, compiler_fence, fence};
 use shm_core::{Region, Word, Words};
 
+#[cfg(all(test, loom))]
+mod model;
+
 /// One participant's side of all exchanges.
 #[derive(Debug)]
 pub(crate) struct Exchange {
@@ -69,7 +72,12 @@ pub(crate) enum Attempt {
 
 /// Lays the blocks out as they are at a ring's birth.
 pub(crate) fn initialise(region: &Region, geometry: &Geometry) -> shm_core::Result<()> {
-    let (parts, format) = (Parts::of(region, geometry)?, SlotFormat::new(geometry));
+    lay_out(&Parts::of(region, geometry)?, geometry)
+}
+
+/// As [`initialise`], in parts that need not belong to one region.
+pub(crate) fn lay_out(parts: &Parts, geometry: &Geometry) -> shm_core::Result<()> {
+    let format = SlotFormat::new(geometry);
     let slots = parts.slots.words()?;
     for index in 0..format.capacity() {
         let word = format.pack(Slot { sequence: 0, block: index });

@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 /// Sits down, does something, and leaves if `closed` says how; then its descriptor is closed, as at a death.
 fn live(parts: &Parts, object: usize, closed: Option<bool>) {
-    let seat = claim_seat(parts, object, Role::Producer);
+    let seat = claim_seat(parts, object, Role::Producer).unwrap();
     seat.sit(Start { position: 0, count: 0 });
     let work: Word<u64> = parts.producer.word(TAIL_OFFSET).unwrap();
     work.store(seat.number(), Ordering::Relaxed); // the seat's words are to publish it
@@ -70,7 +70,7 @@ fn a_successor_tells_how_its_predecessor_ended() {
                 while theirs.producer.read_value::<u64>(PRODUCER_SEAT_OFFSET + TENURE_OFFSET).unwrap() == 0 {
                     yield_now();
                 }
-                let seat = claim_seat(&theirs, 1, Role::Producer);
+                let Some(seat) = claim_seat(&theirs, 1, Role::Producer) else { return };
                 let work: ReadWord<u64> = theirs.producer.read_word(TAIL_OFFSET).unwrap();
                 assert_eq!((seat.number(), work.load(Ordering::Relaxed)), (2, 1)); // what is asked
                 seat.sit(Start { position: 0, count: 0 });

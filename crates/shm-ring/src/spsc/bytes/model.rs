@@ -77,13 +77,13 @@ fn messages_arrive_in_order_around_the_end() {
 /// An empty message, then one that needs a pad.
 #[test]
 fn messages_arrive_behind_a_pad() {
-    stream("bytes, a pad", 3, &[b"message0", b"", b"message2"]);
+    stream("bytes, a pad", 2, &[b"message0", b"", b"message2"]);
 }
 
 /// A pad, two messages and the zero behind them become visible at once.
 #[test]
 fn a_batch_arrives_whole() {
-    explore("bytes, a batch", 3, || {
+    explore("bytes, a batch", 2, || {
         let parts = Arc::new(spsc_parts(64));
         let theirs = parts.clone();
         let producer = thread::spawn(move || {
@@ -128,73 +128,75 @@ fn a_walk_finds_whole_publications() {
     });
 }
 
-const MESSAGES: [&[u8]; 3] = [b"message0", b"", b"message2"];
+const MESSAGES: [&[u8]; 4] = [b"message0", b"", b"message2", b"message3"];
 
-/// Sits down as the producer, when the seat is free, and sends what is not yet sent.
+/// Sits down as the producer, if the seat is free, and sends what is not yet sent while there is space.
 fn produce(parts: &Parts, object: usize) {
-    let seat = claim_seat(parts, object, Role::Producer);
+    let Some(seat) = claim_seat(parts, object, Role::Producer) else { return };
     let mut writer = Writer::resume(parts, seat.number()).unwrap();
     seat.sit(Start { position: writer.position(), count: writer.sent() });
     while let Some(message) = MESSAGES.get(usize::try_from(writer.sent()).unwrap()) {
-        send(&mut writer, message);
+        let Ok(reserved) = writer.reserve(message.len()) else { break };
+        writer.fill(&reserved, 0, message).unwrap();
+        writer.stage(&reserved, message.len(), 0).unwrap();
+        writer.publish().unwrap();
     }
-    kernel::close(&descriptors()[object]);
 }
 
-/// The producer is killed before any of its stores; the next one goes on where it was.
+/// Sits down as the consumer, if the seat is free, and receives what is there and was not yet handed out.
+fn consume(parts: &Parts, object: usize) {
+    let Some(_seat) = claim_seat(parts, object, Role::Consumer) else { return };
+    let mut reader = Reader::resume(parts).unwrap();
+    loop {
+        let expected = usize::try_from(reader.received()).unwrap();
+        let Some(message) = try_receive(&mut reader) else { break };
+        assert_eq!(message, MESSAGES[expected]);
+    }
+}
+
+/// One is killed before a store, and another one may take its seat over as soon as it is free, while the other side
+/// works. Nobody waits; in the end, all that is still to be done is done.
+fn takeover(stores: usize, mortal: fn(&Parts, usize), other: fn(&Parts, usize)) {
+    let _locks = spsc_locks();
+    let parts = Arc::new(spsc_parts(CAPACITY));
+    let theirs = parts.clone();
+    let first = thread::spawn(move || {
+        mortal::run(stores, || mortal(&theirs, 0));
+        kernel::close(&descriptors()[0]);
+    });
+    let theirs = parts.clone();
+    let second = thread::spawn(move || {
+        mortal(&theirs, 1);
+        kernel::close(&descriptors()[1]);
+    });
+    other(&parts, 2);
+    first.join().unwrap();
+    second.join().unwrap();
+    kernel::close(&descriptors()[2]);
+    for _ in 0..MESSAGES.len() {
+        produce(&parts, 3);
+        consume(&parts, 3);
+        kernel::close(&descriptors()[3]);
+    }
+    assert_eq!(Reader::resume(&parts).unwrap().received(), MESSAGES.len() as u64);
+}
+
 #[test]
 fn a_producers_successor_goes_on() {
-    for stores in [0, 6, 8, 9, 10, 11, 12, 13, 14, 15, 18, 19, 20, 21] {
+    for stores in [7, 8, 9, 10, 11, 12, 13, 15, 17, 20] {
         explore(&format!("bytes, a producer killed after {stores} stores"), 2, move || {
-            let _locks = spsc_locks();
-            let parts = Arc::new(spsc_parts(CAPACITY));
-            let theirs = parts.clone();
-            let producers = thread::spawn(move || {
-                mortal::run(stores, || produce(&theirs, 0));
-                kernel::close(&descriptors()[0]);
-            });
-            let theirs = parts.clone();
-            let successor = thread::spawn(move || produce(&theirs, 1));
-            let mut reader = Reader::resume(&parts).unwrap();
-            for message in MESSAGES {
-                assert_eq!(receive(&mut reader), message);
-            }
-            assert_eq!(try_receive(&mut reader), None);
-            producers.join().unwrap();
-            successor.join().unwrap();
+            takeover(stores, produce, consume);
         });
     }
 }
 
-/// Sits down as the consumer, when the seat is free, and receives what was not yet handed out.
-fn consume(parts: &Parts, object: usize) {
-    let _seat = claim_seat(parts, object, Role::Consumer);
-    let mut reader = Reader::resume(parts).unwrap();
-    while let Some(message) = MESSAGES.get(usize::try_from(reader.received()).unwrap()) {
-        assert_eq!(receive(&mut reader), *message);
-    }
-    kernel::close(&descriptors()[object]);
-}
-
-/// The consumer is killed before any of its stores; the next one goes on behind what it had in hand, and the producer
-/// writes over nothing that the dead one still read.
+/// The next consumer goes on behind what the dead one had in hand, and the producer writes over nothing that the dead
+/// one still read.
 #[test]
 fn a_consumers_successor_goes_on() {
-    for stores in 0..9 {
+    for stores in 1..7 {
         explore(&format!("bytes, a consumer killed after {stores} stores"), 2, move || {
-            let _locks = spsc_locks();
-            let parts = Arc::new(spsc_parts(CAPACITY));
-            let theirs = parts.clone();
-            let consumer = thread::spawn(move || {
-                mortal::run(stores, || consume(&theirs, 0));
-                kernel::close(&descriptors()[0]);
-            });
-            let theirs = parts.clone();
-            let successor = thread::spawn(move || consume(&theirs, 1));
-            let mut writer = Writer::resume(&parts, 1).unwrap();
-            MESSAGES.iter().for_each(|message| send(&mut writer, message));
-            consumer.join().unwrap();
-            successor.join().unwrap();
+            takeover(stores, consume, produce);
         });
     }
 }
