@@ -74,12 +74,18 @@ pub fn has_membarrier() -> bool {
 /// Registers this process as a publisher whose running threads a sleeper's [`heavy_fence`] reaches;
 /// `false` when the kernel has no such thing.
 pub fn register_for_heavy_fences() -> bool {
+    #[cfg(loom)]
+    return crate::model::kernel::has_membarrier();
+    #[cfg(not(loom))]
     membarrier(MembarrierCommand::RegisterGlobalExpedited).is_ok()
 }
 
 /// A full fence here and on every processor that runs a registered process; `false` when the kernel
 /// refuses, in which case not even a fence here was executed.
 pub fn heavy_fence() -> bool {
+    #[cfg(loom)]
+    return crate::model::kernel::membarrier();
+    #[cfg(not(loom))]
     membarrier(MembarrierCommand::GlobalExpedited).is_ok()
 }
 

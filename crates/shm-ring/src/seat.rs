@@ -29,6 +29,9 @@ use shm_core::sync::{Ordering, fence};
 use shm_core::{Deadline, Object, ReadWord, Region, Word};
 use std::time::Duration;
 
+#[cfg(all(test, loom))]
+mod model;
+
 /// Between two attempts at a lock that is still held, at first and at most.
 const RETRY: (Duration, Duration) = (Duration::from_micros(100), Duration::from_millis(2));
 /// Looks at a seat whose tenure changes at every look.

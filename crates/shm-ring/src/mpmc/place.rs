@@ -102,14 +102,10 @@ impl Seated {
         // For a receiver, the senders up to now are one stream; their end may still be to be told. A sender only
         // cares for receivers that it has met.
         let told = match (role.sends(), absence) {
-            (false, _) => peers.told.load(Ordering::Relaxed), // only grows; whoever raises it tells us nothing else
+            (false, _) => peers.already_told().map_err(poison)?,
             (true, Some(absence)) => absence.joins,
             (true, None) => events.0.saturating_sub(1),
         };
-        let joins = peers.joins.load(Ordering::Acquire); // A18 pairs with X6
-        if told > joins {
-            return Err(poison(Error::Corrupt("an end was told that is still to come")));
-        }
         let (ours, theirs) = if role.sends() {
             (SPACE_WAIT_OFFSET, DATA_WAIT_OFFSET)
         } else {

@@ -12,7 +12,7 @@ use crate::mpmc::exchange::totals;
 use crate::mpmc::hand::Hand;
 use crate::mpmc::seat::{RoleWords, seat_offset};
 use crate::mpmc::slot::{Slot, SlotFormat};
-use shm_core::sync::{Ordering, fence};
+use shm_core::sync::Ordering;
 use shm_core::{Region, Words};
 
 /// A ring, as far as its messages are concerned.
@@ -86,10 +86,12 @@ pub(super) fn take(region: &Region, geometry: &Geometry, sync: impl Fn() -> Resu
         }
         let mut with = digest;
         let read = if sequence == wanted { ring.digest(&mut with, position, word) } else { Ok(()) };
-        fence(Ordering::Acquire); // F22 pairs with X4
-        let now = ring.slots.load(at, Ordering::Relaxed); // ordered by F22
+        // An exchange for itself, as where a message is refused: a load could come too early.
+        let (success, failure) = (Ordering::Release, Ordering::Relaxed); // X8 pairs with X4
+        let stayed =
+            sequence == wanted && ring.slots.compare_exchange(at, word, word, success, failure).is_ok();
         position += 1;
-        if now == word && sequence == wanted {
+        if stayed {
             read?;
             digest = with;
         } else {

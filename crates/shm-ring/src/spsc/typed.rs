@@ -18,6 +18,9 @@ use shm_core::sync::{Ordering, compiler_fence};
 use shm_core::{ReadWord, Region, Word};
 use std::marker::PhantomData;
 
+#[cfg(all(test, loom))]
+mod model;
+
 /// Slots and the position that counts them.
 #[derive(Debug)]
 struct Slots<T> {
