@@ -52,7 +52,7 @@ pub mod usage;
 pub mod watchdog;
 
 pub use cores::Placement;
-pub use link::Link;
+pub use link::{Link, Progress};
 pub use pair::{Extent, Measured, Pair, Run};
 pub use peer::{Opening, Other, play, play_with};
 pub use serve::Serve;

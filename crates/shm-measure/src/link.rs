@@ -29,8 +29,7 @@ pub trait Link {
         (first..first + count).try_for_each(|number| self.send(payload.make(number)))
     }
 
-    /// Receives and verifies at least one message, of which the first is to be number `next`; the number behind the
-    /// last one. `None` if it was [`STOP`].
+    /// Receives and verifies messages, of which the first is to be number `next` or [`STOP`].
     ///
     /// # Errors
     /// As [`receive`](Self::receive), and when a message is anything else.
@@ -40,22 +39,31 @@ pub trait Link {
         payload: &mut P,
         next: u64,
         buffer: &mut [u8],
-    ) -> Result<Option<u64>> {
+    ) -> Result<Progress> {
         let length = self.receive(buffer)?;
         step(payload, next, buffer.get(..length).unwrap_or_default())
     }
 }
 
-/// Verifies message number `next`: the number behind it, or `None` if it is the last one of its run.
+/// How far a run has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Progress {
+    /// The number of the message to come.
+    Next(u64),
+    /// There are no more; how many there were.
+    Ended(u64),
+}
+
+/// Verifies message number `next`, or that it is the last one of its run.
 ///
 /// # Errors
 /// When it is anything else.
 #[inline(always)]
-pub fn step<P: Payload>(payload: &mut P, next: u64, message: &[u8]) -> Result<Option<u64>> {
-    if payload.is(next, message) { Ok(Some(next + 1)) } else { end(payload, next, message) }
+pub fn step<P: Payload>(payload: &mut P, next: u64, message: &[u8]) -> Result<Progress> {
+    if payload.is(next, message) { Ok(Progress::Next(next + 1)) } else { end(payload, next, message) }
 }
 
 #[cold]
-fn end<P: Payload>(payload: &mut P, next: u64, message: &[u8]) -> Result<Option<u64>> {
-    if payload.is(STOP, message) { Ok(None) } else { Err(wrong(next, payload.length(), message)) }
+fn end<P: Payload>(payload: &mut P, next: u64, message: &[u8]) -> Result<Progress> {
+    if payload.is(STOP, message) { Ok(Progress::Ended(next)) } else { Err(wrong(next, payload.length(), message)) }
 }

@@ -1,7 +1,7 @@
 //! The other end of a link: does what it is ordered to.
 
 use crate::control::{Answer, Control, Order, What};
-use crate::link::{Link, step};
+use crate::link::{Link, Progress, step};
 use crate::payload::{Payload, with_payload};
 use crate::{BUFFER_BYTES_SPARE, Result};
 
@@ -51,8 +51,8 @@ fn answer<L: Link, P: Payload>(
     while count != Some(next) {
         let length = link.receive(buffer)?;
         match step(payload, next, buffer.get(..length).unwrap_or_default())? {
-            Some(number) => link.send(payload.make(next)).map(|()| next = number)?,
-            None => break,
+            Progress::Next(number) => link.send(payload.make(next)).map(|()| next = number)?,
+            Progress::Ended(_) => break,
         }
     }
     Ok(next)
@@ -68,8 +68,11 @@ fn drain<L: Link, P: Payload>(
     let mut next = 0;
     while count.is_none_or(|count| next < count) {
         match link.receive_run(payload, next, buffer)? {
-            Some(number) => next = number,
-            None => break,
+            Progress::Next(number) => next = number,
+            Progress::Ended(number) => {
+                next = number;
+                break;
+            }
         }
     }
     link.send(payload.make(next))?;

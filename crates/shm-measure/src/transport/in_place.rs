@@ -4,7 +4,8 @@
 
 use super::Setup;
 use super::rings::{Bytes, Rings};
-use crate::payload::{NUMBER_BYTES, Payload, STOP, wrong};
+use crate::link::{Progress, step};
+use crate::payload::{NUMBER_BYTES, Payload};
 use crate::{Link, Result};
 use shm_core::Unnamed;
 
@@ -46,19 +47,13 @@ impl Link for InPlace {
         payload: &mut P,
         next: u64,
         _buffer: &mut [u8],
-    ) -> Result<Option<u64>> {
+    ) -> Result<Progress> {
         let message = self.0.consumer.recv()?;
         let view = message.view();
         // SAFETY: the ring has no name, and the other process that has it is this program, whose producer leaves the
         // message alone until it is given back, which `message` does when it is dropped, after the slice.
         let bytes = unsafe { view.as_slice() };
-        if payload.is(next, bytes) {
-            Ok(Some(next + 1))
-        } else if payload.is(STOP, bytes) {
-            Ok(None)
-        } else {
-            Err(wrong(next, payload.length(), bytes))
-        }
+        step(payload, next, bytes)
     }
 }
 

@@ -2,7 +2,8 @@
 
 use super::{BATCH, Ours, RING_MESSAGES, Setup, descriptors};
 use crate::payload::{NUMBER_BYTES, Payload, STOP};
-use crate::{Link, Result, link};
+use crate::link::{self, Progress};
+use crate::{Link, Result};
 use shm_core::{Deadline, Memfd, Unnamed};
 use shm_ring::{Consumer, Error, Producer, Receiver, Sender, TypedConsumer, TypedProducer};
 use std::os::fd::{AsFd, OwnedFd};
@@ -122,16 +123,16 @@ impl Link for Batched {
         payload: &mut P,
         mut next: u64,
         buffer: &mut [u8],
-    ) -> Result<Option<u64>> {
+    ) -> Result<Progress> {
         let messages = self.0.consumer.recv_batch_until(BATCH, Deadline::NEVER)?;
         for view in messages.iter() {
             let length = view.read_at(0, buffer);
             match link::step(payload, next, buffer.get(..length).unwrap_or_default())? {
-                Some(number) => next = number,
-                None => return Ok(None),
+                Progress::Next(number) => next = number,
+                ended @ Progress::Ended(_) => return Ok(ended),
             }
         }
-        Ok(Some(next))
+        Ok(Progress::Next(next))
     }
 }
 
@@ -191,7 +192,7 @@ impl<const MANY: bool> Link for Typed<MANY> {
         payload: &mut P,
         mut next: u64,
         buffer: &mut [u8],
-    ) -> Result<Option<u64>> {
+    ) -> Result<Progress> {
         if !MANY {
             let length = self.receive(buffer)?;
             return link::step(payload, next, buffer.get(..length).unwrap_or_default());
@@ -201,11 +202,11 @@ impl<const MANY: bool> Link for Typed<MANY> {
         for value in self.values.iter().take(count) {
             match *value {
                 value if value == next => next += 1,
-                STOP => return Ok(None),
+                STOP => return Ok(Progress::Ended(next)),
                 value => return Err(format!("value {value} instead of {next}").into()),
             }
         }
-        Ok(Some(next))
+        Ok(Progress::Next(next))
     }
 }
 
