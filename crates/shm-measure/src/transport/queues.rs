@@ -7,10 +7,12 @@ use crate::{Link, Result};
 use rustix::io::Errno;
 use std::ffi::CString;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, PoisonError};
 
-/// The upper half of the keys of our System V queues there and back, by which a later run finds what a killed one left.
-const KEYS: [i32; 2] = [0x5B4D, 0x5B4E];
+/// The highest byte of the keys of our System V queues, by which a later run finds what a killed one left. A count
+/// follows, and the lower half of the process's id.
+const KEY: u32 = 0x5B;
 /// The only message type.
 const TYPE: libc::c_long = 1;
 const TYPE_BYTES: usize = size_of::<libc::c_long>();
@@ -141,8 +143,7 @@ fn sweep() {
         // key msqid perms cbytes qnum lspid ...: the key's lower half says whose it is.
         let mut words = line.split_whitespace();
         let (Some(key), Some(id)) = (next_number(&mut words), next_number(&mut words)) else { continue };
-        let (upper, pid) = (key >> 16, key & 0xFFFF);
-        if KEYS.contains(&upper) && !lives(pid) {
+        if key.cast_unsigned() >> 24 == KEY && !lives(key & 0xFFFF) {
             // SAFETY: removing takes no structure.
             unsafe { libc::msgctl(id, libc::IPC_RMID, std::ptr::null_mut()) };
         }
@@ -172,7 +173,7 @@ pub(crate) struct Sysv {
 
 pub(crate) fn sysv() -> Result<Ours<Sysv>> {
     sweep();
-    let (there, back) = (create_sysv(KEYS[0])?, create_sysv(KEYS[1])?);
+    let (there, back) = (create_sysv()?, create_sysv()?);
     let link = Sysv { there, back, buffer: Vec::new(), made: true };
     Ok(Ours { link, words: vec![there.to_string(), back.to_string()], descriptors: Vec::new() })
 }
@@ -184,10 +185,12 @@ pub(crate) fn open_sysv(back: &str, there: &str) -> Result<Sysv> {
     Ok(Sysv { there, back, buffer: Vec::new(), made: false })
 }
 
-fn create_sysv(upper: i32) -> Result<i32> {
-    let low = i32::from_ne_bytes((std::process::id() & 0xFFFF).to_ne_bytes());
+fn create_sysv() -> Result<i32> {
+    static COUNT: AtomicU32 = AtomicU32::new(0);
+    let count = COUNT.fetch_add(1, Ordering::Relaxed); // only told apart
+    let key = KEY << 24 | (count & 0xFF) << 16 | std::process::id() & 0xFFFF;
     // SAFETY: no memory is passed.
-    let id = unsafe { libc::msgget(upper << 16 | low, libc::IPC_CREAT | libc::IPC_EXCL | 0o600) };
+    let id = unsafe { libc::msgget(key.cast_signed(), libc::IPC_CREAT | libc::IPC_EXCL | 0o600) };
     if id < 0 {
         return Err(last_error("msgget"));
     }
@@ -197,8 +200,14 @@ fn create_sysv(upper: i32) -> Result<i32> {
 
 impl Drop for Sysv {
     fn drop(&mut self) {
-        if self.made {
-            remove_all();
+        if !self.made {
+            return;
+        }
+        let mut made = MADE.lock().unwrap_or_else(PoisonError::into_inner);
+        made.retain(|id| ![self.there, self.back].contains(id));
+        for id in [self.there, self.back] {
+            // SAFETY: removing takes no structure.
+            unsafe { libc::msgctl(id, libc::IPC_RMID, std::ptr::null_mut()) };
         }
     }
 }
