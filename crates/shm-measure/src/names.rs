@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 
 /// What all names begin with.
-pub const PREFIX: &str = "shm-benches-";
+pub const PREFIX: &str = "shm-measure-";
 
 /// A ring's name. Dropping it takes the name away; those who are attached go on.
 ///
