@@ -137,9 +137,7 @@ pub fn play() -> Result<bool> {
 ///
 /// # Errors
 /// As [`play`].
-pub fn play_with(
-    open: impl FnOnce(&Opening, &[OwnedFd]) -> Result<Option<Box<dyn Serve>>>,
-) -> Result<bool> {
+pub fn play_with(open: impl FnOnce(&Opening, &[OwnedFd]) -> Result<Option<Box<dyn Serve>>>) -> Result<bool> {
     let Ok(role) = std::env::var(ROLE_VARIABLE) else {
         return Ok(false);
     };
