@@ -1,7 +1,7 @@
 //! Rings for one test, in the kind of memory that the environment asks for.
 
 use crate::{Scratch, Segments};
-use shm_core::{Access, Directory, Name, Options, Place};
+use shm_core::{Access, Directory, Name, Options, Place, Region};
 use std::fmt;
 use std::ops::Deref;
 use std::sync::Mutex;
@@ -32,6 +32,17 @@ impl Ring {
     /// The name.
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+
+    /// The ring of that name, in a process that was told it.
+    pub fn called(name: &str) -> Self {
+        Self(name.to_owned())
+    }
+
+    /// Maps all of the ring, for writing.
+    pub fn map(&self) -> Region {
+        let (options, name) = self.locate();
+        options.open(&name, Access::ReadWrite).unwrap().map(Access::ReadWrite).unwrap()
     }
 
     fn locate(&self) -> (Options, Name) {
@@ -88,6 +99,12 @@ impl Rings {
             }
         }
     }
+}
+
+/// Takes a ring's name away, whatever is in it by now.
+pub fn remove_whatever_it_is(ring: &Ring) {
+    let (options, name) = ring.locate();
+    options.unlink(&name).unwrap();
 }
 
 impl Default for Rings {
