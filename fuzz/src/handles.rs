@@ -26,8 +26,8 @@ pub trait Attach: Sized {
     fn capacity(&self) -> u64;
     /// The questions that change nothing.
     fn ask(&mut self) -> Result<()>;
-    /// Waits until a deadline that has passed.
-    fn wait(&mut self) -> Result<()>;
+    /// Sends or receives, and waits at most so long for it.
+    fn wait(&mut self, patience: Duration) -> Result<()>;
 }
 
 /// A handle that can be replaced by its successor.
@@ -116,27 +116,30 @@ macro_rules! attach {
                 Ok(())
             }
 
-            fn wait(&mut self) -> Result<()> {
-                let wait: fn(&mut Self) -> Result<()> = $wait;
-                wait(self)
+            fn wait(&mut self, patience: Duration) -> Result<()> {
+                let wait: fn(&mut Self, Duration) -> Result<()> = $wait;
+                wait(self, patience)
             }
         }
     };
 }
 
-attach!(Producer, Producer, "a producer", |p| p.send_timeout(b"waited", Duration::ZERO));
-attach!(Consumer, Consumer, "a consumer", |c| c.recv_timeout(Duration::ZERO).map(drop));
-attach!(TypedProducer<u64>, Producer, "a typed producer", |p| p.send_timeout(&9, Duration::ZERO));
-attach!(TypedConsumer<u64>, Consumer, "a typed consumer", |c| c.recv_timeout(Duration::ZERO).map(drop));
-attach!(TypedProducer<char>, Producer, "a producer of characters", |p| p.send_timeout(&'w', Duration::ZERO));
-attach!(TypedConsumer<char>, Consumer, "a consumer of characters", |c| c
-    .recv_timeout(Duration::ZERO)
+attach!(Producer, Producer, "a producer", |p, patience| p.send_timeout(b"waited", patience));
+attach!(Consumer, Consumer, "a consumer", |c, patience| c.recv_timeout(patience).map(drop));
+attach!(TypedProducer<u64>, Producer, "a typed producer", |p, patience| p.send_timeout(&9, patience));
+attach!(TypedConsumer<u64>, Consumer, "a typed consumer", |c, patience| c.recv_timeout(patience).map(drop));
+attach!(TypedProducer<char>, Producer, "a producer of characters", |p, patience| p
+    .send_timeout(&'w', patience));
+attach!(TypedConsumer<char>, Consumer, "a consumer of characters", |c, patience| c
+    .recv_timeout(patience)
     .map(drop));
 
-attach!(Sender, Sender, "a sender", |s| s.send_timeout(b"waited", Duration::ZERO));
-attach!(Receiver, Receiver, "a receiver", |r| r.recv_timeout(Duration::ZERO).map(drop));
-attach!(TypedSender<u64>, Sender, "a sender of values", |s| s.send_timeout(&9, Duration::ZERO));
-attach!(TypedReceiver<u64>, Receiver, "a receiver of values", |r| r.recv_timeout(Duration::ZERO).map(drop));
+attach!(Sender, Sender, "a sender", |s, patience| s.send_timeout(b"waited", patience));
+attach!(Receiver, Receiver, "a receiver", |r, patience| r.recv_timeout(patience).map(drop));
+attach!(TypedSender<u64>, Sender, "a sender of values", |s, patience| s.send_timeout(&9, patience));
+attach!(TypedReceiver<u64>, Receiver, "a receiver of values", |r, patience| r
+    .recv_timeout(patience)
+    .map(drop));
 
 impl Sends for Producer {
     fn send(&mut self, length: u8) -> Result<()> {

@@ -146,6 +146,9 @@ impl Pair<'_> {
                 Err(error) => panic!("sending: {error:?}"),
             }
         };
+        if sent && payload.is_empty() && self.kind == SocketType::STREAM {
+            return; // a stream carries descriptors with bytes only
+        }
         if sent {
             self.on_the_way.push_back(Sent { payload, descriptors });
         } else if self.kind == SocketType::STREAM {

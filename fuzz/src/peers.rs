@@ -32,6 +32,7 @@ use std::cell::RefCell;
 use std::collections::HashMap;
 use std::ops::Range;
 use std::rc::Rc;
+use std::time::Duration;
 
 /// Loads in one call: far more than any call in these small rings needs, also one that spins for a while.
 const LOADS_MAX: u64 = 1_000_000;
@@ -39,6 +40,8 @@ const LOADS_MAX: u64 = 1_000_000;
 const CHANGES_MAX: usize = 32;
 /// Patches before anybody comes.
 const PATCHES_MAX: usize = 32;
+/// How long somebody waits for what may never come.
+const PATIENCE: Duration = Duration::from_micros(20);
 const STEPS_MAX: usize = 48;
 /// Values that lie at some border.
 const VALUES: [u64; 16] = [
@@ -280,6 +283,11 @@ impl Surroundings for Shared {
 
     fn calls(&mut self) {
         self.0.borrow_mut().loads = 0;
+    }
+
+    /// They go to sleep, beside words that may say anything, and wake up again.
+    fn patience(&self) -> Duration {
+        PATIENCE
     }
 
     fn called(&mut self) {

@@ -7,6 +7,7 @@ use crate::case::{Patch, Step};
 use crate::handles::{Attach, Receives, Sends};
 use crate::object::{NAME, Scratch};
 use shm_ring::{Error, Result, Role};
+use std::time::Duration;
 
 /// What is around the handles: who else writes, and who looks at what they write.
 pub trait Surroundings {
@@ -20,6 +21,10 @@ pub trait Surroundings {
     fn calls(&mut self) {}
     /// and was.
     fn called(&mut self) {}
+    /// How long those wait who wait. By default their deadline has passed when they begin.
+    fn patience(&self) -> Duration {
+        Duration::ZERO
+    }
 }
 
 /// At most one that sends, and at most one that receives.
@@ -58,8 +63,9 @@ impl<'a, P: Sends, C: Receives> Stage<'a, P, C> {
             Step::Patch(ref patch) => around.patch(patch),
             Step::Reopen { close } => self.reopen(close, around),
             Step::Wait => {
-                act(&mut self.producer, |producer| producer.wait().map(|()| true));
-                act(&mut self.consumer, |consumer| consumer.wait().map(|()| true));
+                let patience = around.patience();
+                act(&mut self.producer, |producer| producer.wait(patience).map(|()| true));
+                act(&mut self.consumer, |consumer| consumer.wait(patience).map(|()| true));
             }
             Step::Ask => {
                 // Questions tell of garbage, but stop nothing.

@@ -45,6 +45,7 @@ thread_local! {
 
 /// Ends the telling when dropped.
 #[derive(Debug)]
+#[must_use = "nobody is told any more when it is dropped"]
 pub struct Installed(());
 
 /// Has `interloper` told of this thread's accesses, instead of whoever was before.

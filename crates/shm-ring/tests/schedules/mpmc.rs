@@ -17,6 +17,8 @@ const RECEIVERS: usize = 2;
 enum Operation {
     Send(usize),
     Receive(usize),
+    /// Dies with a message in hand, and is not replaced at once.
+    DieHolding(usize),
     SenderReturns(usize, bool),
     ReceiverReturns(usize, bool),
 }
@@ -25,6 +27,7 @@ fn schedule() -> impl Strategy<Value = Vec<(Operation, Fate)>> {
     let operation = prop_oneof![
         4 => (0..SENDERS).prop_map(Operation::Send),
         4 => (0..RECEIVERS).prop_map(Operation::Receive),
+        1 => (0..RECEIVERS).prop_map(Operation::DieHolding),
         1 => (0..SENDERS, any::<bool>()).prop_map(|(who, closing)| Operation::SenderReturns(who, closing)),
         1 => (0..RECEIVERS, any::<bool>()).prop_map(|(who, closing)| Operation::ReceiverReturns(who, closing)),
     ];
@@ -70,6 +73,7 @@ impl Crowd {
             match *operation {
                 Operation::Send(who) => self.send(who, *fate)?,
                 Operation::Receive(who) => self.receive(who, *fate)?,
+                Operation::DieHolding(who) => self.die_holding(who)?,
                 Operation::SenderReturns(who, closing) => self.sender_returns(who, closing, *fate),
                 Operation::ReceiverReturns(who, closing) => self.receiver_returns(who, closing, *fate),
             }
@@ -156,6 +160,32 @@ impl Crowd {
             }
         }
         self.receivers[who] = Some(Receiver::open(&self.name.0).unwrap());
+        Ok(())
+    }
+
+    /// What somebody held comes again, to whoever takes the free seat, and it is the first that he gets.
+    fn die_holding(&mut self, who: usize) -> Outcome {
+        let mut receiver = self.receivers[who].take().unwrap();
+        // Alive until it has received. Then nothing that it does reaches the memory.
+        let received = match receiver.try_recv() {
+            Ok(delivery) => {
+                let received = (delivery.to_vec(), delivery.is_redelivered());
+                dies(0, move || (delivery, ()));
+                Ok(received)
+            }
+            Err(error) => Err(error),
+        };
+        dies(0, move || (receiver, ()));
+        let held = received.as_ref().ok().map(|(bytes, _)| u64::from_le_bytes(bytes[..].try_into().unwrap()));
+        self.was_received(received)?;
+        let mut successor = Receiver::open(&self.name.0).unwrap();
+        if let Some(held) = held.filter(|_| self.redelivery) {
+            let delivery = successor.try_recv().unwrap();
+            prop_assert!(delivery.is_redelivered());
+            prop_assert_eq!(delivery.to_vec(), held.to_le_bytes());
+            drop(delivery);
+        }
+        self.receivers[who] = Some(successor);
         Ok(())
     }
 
