@@ -57,26 +57,31 @@ macro_rules! atomic {
         impl Atomic for $integer {
             type Cell = $cell;
             #[inline(always)]
+            #[cfg_attr(loom, track_caller)] // see `model::weaken`
             unsafe fn load(cell: NonNull<$cell>, ordering: Ordering) -> Self {
                 // SAFETY: the caller's promise; the reference lives for this expression only.
                 unsafe { word!(cell) }.load(ordering)
             }
             #[inline(always)]
+            #[cfg_attr(loom, track_caller)] // see `model::weaken`
             unsafe fn store(cell: NonNull<$cell>, value: Self, ordering: Ordering) {
                 // SAFETY: the caller's promise; the reference lives for this expression only.
                 unsafe { word!(cell) }.store(value, ordering)
             }
             #[inline(always)]
+            #[cfg_attr(loom, track_caller)] // see `model::weaken`
             unsafe fn fetch_add(cell: NonNull<$cell>, value: Self, ordering: Ordering) -> Self {
                 // SAFETY: the caller's promise; the reference lives for this expression only.
                 unsafe { word!(cell) }.fetch_add(value, ordering)
             }
             #[inline(always)]
+            #[cfg_attr(loom, track_caller)] // see `model::weaken`
             unsafe fn fetch_or(cell: NonNull<$cell>, value: Self, ordering: Ordering) -> Self {
                 // SAFETY: the caller's promise; the reference lives for this expression only.
                 unsafe { word!(cell) }.fetch_or(value, ordering)
             }
             #[inline(always)]
+            #[cfg_attr(loom, track_caller)] // see `model::weaken`
             unsafe fn compare_exchange(
                 cell: NonNull<$cell>,
                 current: Self,

@@ -1,8 +1,8 @@
 //! What the models of the algorithms share. Each stands next to its algorithm, in a file `model.rs`; run them by
 //! `.ci/models`. What they cover is said in `docs/memory-model.md`.
 
-use crate::layout::spsc::{CONSUMER_REGION_BYTES, PRODUCER_REGION_BYTES, Parts};
 use crate::error::{Error, Role};
+use crate::layout::spsc::{CONSUMER_REGION_BYTES, PRODUCER_REGION_BYTES, Parts};
 use crate::layout::{Geometry, Kind, mpmc};
 use crate::mpmc::slot::SlotFormat;
 use crate::mpmc::{exchange, reclaim};

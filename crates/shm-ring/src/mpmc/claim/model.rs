@@ -55,7 +55,11 @@ fn gone(name: &str, closed: Option<bool>, end: End, kernel: bool) {
         if let Some(absence) = absence.filter(|absence| absence.joins > 0) {
             assert_eq!((absence.joins, absence.end), (1, end));
             let mut receiver = exchange(&ring, 2, false);
-            assert_eq!(receiver.attempt().unwrap(), Attempt::Exchanged, "they are gone, and so is the message");
+            assert_eq!(
+                receiver.attempt().unwrap(),
+                Attempt::Exchanged,
+                "they are gone, and so is the message"
+            );
             assert_eq!(ring.read(receiver.block()), 7);
         }
         sender.join().unwrap();

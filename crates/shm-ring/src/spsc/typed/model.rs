@@ -153,4 +153,3 @@ fn a_border_stands_between_two_tenures() {
         successor.join().unwrap();
     });
 }
-

@@ -18,9 +18,11 @@ fn crowd(region: &Region) -> Crowd {
 fn sleep_until(region: &Region, enough: u64) {
     let (crowd, mut vigil) = (crowd(region), Vigil::new(false));
     let seen: ReadWord<u64> = region.read_word(WORD_OFFSET).unwrap();
-    while seen.load(Ordering::Relaxed) < enough { // what the fences are to order
+    while seen.load(Ordering::Relaxed) < enough {
+        // what the fences are to order
         let armed = crowd.arm();
-        if seen.load(Ordering::Relaxed) < enough { // as above
+        if seen.load(Ordering::Relaxed) < enough {
+            // as above
             crowd.sleep(armed, Deadline::NEVER, &mut vigil).unwrap();
         }
     }

@@ -31,9 +31,11 @@ fn nobody_sleeps_for_ever(name: &str, membarrier: bool) {
             }
         });
         let mut vigil = Vigil::new(false);
-        while seen.load(Ordering::Relaxed) < 2 { // as above
+        while seen.load(Ordering::Relaxed) < 2 {
+            // as above
             let armed = sleeper.arm();
-            if seen.load(Ordering::Relaxed) < 2 { // as above
+            if seen.load(Ordering::Relaxed) < 2 {
+                // as above
                 sleeper.sleep(armed, Deadline::NEVER, &mut vigil).unwrap();
             } else {
                 sleeper.disarm();
