@@ -57,6 +57,7 @@ macro_rules! atomic {
         impl Atomic for $integer {
             type Cell = $cell;
             #[inline(always)]
+            #[cfg_attr(loom, track_caller)] // see `model::weaken`
             unsafe fn load(cell: NonNull<$cell>, ordering: Ordering) -> Self {
                 #[cfg(shmring_hostile)]
                 crate::hostile::before_load(cell.as_ptr().cast(), size_of::<Self>());
@@ -64,6 +65,7 @@ macro_rules! atomic {
                 unsafe { word!(cell) }.load(ordering)
             }
             #[inline(always)]
+            #[cfg_attr(loom, track_caller)] // see `model::weaken`
             unsafe fn store(cell: NonNull<$cell>, value: Self, ordering: Ordering) {
                 #[cfg(shmring_hostile)]
                 if !crate::hostile::before_store(cell.as_ptr().cast(), size_of::<Self>()) {
@@ -73,6 +75,7 @@ macro_rules! atomic {
                 unsafe { word!(cell) }.store(value, ordering)
             }
             #[inline(always)]
+            #[cfg_attr(loom, track_caller)] // see `model::weaken`
             unsafe fn fetch_add(cell: NonNull<$cell>, value: Self, ordering: Ordering) -> Self {
                 #[cfg(shmring_hostile)]
                 if !crate::hostile::before_exchange(cell.as_ptr().cast(), size_of::<Self>()) {
@@ -83,6 +86,7 @@ macro_rules! atomic {
                 unsafe { word!(cell) }.fetch_add(value, ordering)
             }
             #[inline(always)]
+            #[cfg_attr(loom, track_caller)] // see `model::weaken`
             unsafe fn fetch_or(cell: NonNull<$cell>, value: Self, ordering: Ordering) -> Self {
                 #[cfg(shmring_hostile)]
                 if !crate::hostile::before_exchange(cell.as_ptr().cast(), size_of::<Self>()) {
@@ -93,6 +97,7 @@ macro_rules! atomic {
                 unsafe { word!(cell) }.fetch_or(value, ordering)
             }
             #[inline(always)]
+            #[cfg_attr(loom, track_caller)] // see `model::weaken`
             unsafe fn compare_exchange(
                 cell: NonNull<$cell>,
                 current: Self,

@@ -7,6 +7,7 @@
 pub mod kernel;
 pub(crate) mod memory;
 pub mod mortal;
+pub(crate) mod weaken;
 
 use crate::error::Result;
 use crate::region::Region;

@@ -12,11 +12,12 @@ pub use core::sync::atomic::{compiler_fence, fence};
 pub use std::thread::yield_now;
 
 #[cfg(loom)]
-pub use loom::{sync::atomic::fence, thread::yield_now};
+pub use loom::thread::yield_now;
 
 /// The publisher's half of an asymmetric fence: keeps the compiler from reordering, where the other side, or the
 /// instruction before it, makes the processor keep the order too. In a model, which has no processor, a full fence.
 #[inline(always)]
+#[cfg_attr(loom, track_caller)]
 pub fn light_fence(ordering: Ordering) {
     #[cfg(not(loom))]
     compiler_fence(ordering);
@@ -27,3 +28,12 @@ pub fn light_fence(ordering: Ordering) {
 /// Crash order concerns compiled programs; a model's threads run in the order of their source.
 #[cfg(loom)]
 pub fn compiler_fence(_: Ordering) {}
+
+/// A model's fence.
+#[cfg(loom)]
+#[track_caller]
+pub fn fence(ordering: Ordering) {
+    if !crate::model::weaken::leaves_out() {
+        loom::sync::atomic::fence(ordering);
+    }
+}

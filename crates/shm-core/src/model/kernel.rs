@@ -4,7 +4,7 @@
 //! latest state; letting go of it publishes everything the holder did, and whoever finds it free sees that behind an
 //! acquire fence of its own: the promise of `docs/memory-model.md`, and no more.
 
-use crate::sync::Ordering;
+use crate::sync::Ordering::{Relaxed, Release, SeqCst};
 use loom::sync::atomic::AtomicU64;
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
@@ -44,18 +44,18 @@ fn holder(descriptor: i32) -> u64 {
 }
 
 pub(crate) fn try_lock(descriptor: i32, byte: u64) -> bool {
-    let (success, failure) = (Ordering::Relaxed, Ordering::Relaxed); // the kernel's promise, see above
+    let (success, failure) = (Relaxed, Relaxed); // the kernel's promise, see above
     let taken = lock(byte).compare_exchange(0, holder(descriptor), success, failure);
     taken.map_or_else(|other| other == holder(descriptor), |_| true)
 }
 
 pub(crate) fn is_free(descriptor: i32, byte: u64) -> bool {
-    let found = lock(byte).fetch_add(0, Ordering::Relaxed); // the kernel's promise, see above
+    let found = lock(byte).fetch_add(0, Relaxed); // the kernel's promise, see above
     found == 0 || found == holder(descriptor)
 }
 
 pub(crate) fn unlock(descriptor: i32, byte: u64) {
-    let (success, failure) = (Ordering::Release, Ordering::Relaxed); // the kernel's promise, see above
+    let (success, failure) = (Release, Relaxed); // the kernel's promise, see above
     let _ = lock(byte).compare_exchange(holder(descriptor), 0, success, failure);
 }
 
@@ -78,7 +78,7 @@ pub(crate) fn has_membarrier() -> bool {
 /// The caller's own part; that of the running publishers is in `sync::light_fence`.
 pub(crate) fn membarrier() -> bool {
     if has_membarrier() {
-        loom::sync::atomic::fence(Ordering::SeqCst); // what the kernel promises
+        loom::sync::atomic::fence(SeqCst); // what the kernel promises
     }
     has_membarrier()
 }

@@ -6,7 +6,7 @@
 
 #![allow(unsafe_code)] // `access` hands pointers over; here they lead to cells
 
-use super::mortal;
+use super::{mortal, weaken};
 use crate::line::{LINE_BYTES, Line};
 use crate::sync::{AtomicU32, Ordering};
 use core::marker::PhantomData;
@@ -110,30 +110,39 @@ impl<W: TryFrom<u64> + Into<u64>> Word<'_, W> {
         W::try_from(value).unwrap_or_else(|_| unreachable!("a word beyond its size"))
     }
 
+    #[track_caller]
     pub(crate) fn load(&self, ordering: Ordering) -> W {
+        let ordering = weaken::asked(ordering);
         self.cell.take_turn();
         Self::narrow(self.cell.value.load(ordering)) // the caller's
     }
 
+    #[track_caller]
     pub(crate) fn store(&self, value: W, ordering: Ordering) {
+        let ordering = weaken::asked(ordering);
         mortal::step();
         self.cell.take_turn();
         self.cell.write_payload();
         self.cell.value.store(value.into(), ordering); // the caller's
     }
 
+    #[track_caller]
     pub(crate) fn fetch_add(&self, value: W, ordering: Ordering) -> W {
+        let ordering = weaken::asked(ordering);
         mortal::step();
         self.cell.take_turn();
         Self::narrow(self.cell.value.fetch_add(value.into(), ordering)) // the caller's
     }
 
+    #[track_caller]
     pub(crate) fn fetch_or(&self, value: W, ordering: Ordering) -> W {
+        let ordering = weaken::asked(ordering);
         mortal::step();
         self.cell.take_turn();
         Self::narrow(self.cell.value.fetch_or(value.into(), ordering)) // the caller's
     }
 
+    #[track_caller]
     pub(crate) fn compare_exchange(
         &self,
         current: W,
@@ -141,6 +150,7 @@ impl<W: TryFrom<u64> + Into<u64>> Word<'_, W> {
         success: Ordering,
         failure: Ordering,
     ) -> Result<W, W> {
+        let success = weaken::asked(success);
         mortal::step();
         self.cell.take_turn();
         let exchanged = self.cell.value.compare_exchange(current.into(), new.into(), success, failure);

@@ -12,7 +12,7 @@ use source::Source;
 use std::path::{Path, PathBuf};
 
 /// The only files in which `unsafe` may stand.
-const UNSAFE: [&str; 25] = [
+const UNSAFE: [&str; 26] = [
     "crates/shm-core/src/access.rs",
     "crates/shm-core/src/anonymous.rs",
     "crates/shm-core/src/copy.rs",
@@ -25,6 +25,7 @@ const UNSAFE: [&str; 25] = [
     "crates/shm-core/src/life/steps.rs",
     "crates/shm-core/src/life/window.rs",
     "crates/shm-core/src/lock.rs",
+    "crates/shm-core/src/model/memory.rs",
     "crates/shm-core/src/pass/control.rs",
     "crates/shm-core/src/region.rs",
     "crates/shm-core/src/region/mapping.rs",
@@ -41,7 +42,8 @@ const UNSAFE: [&str; 25] = [
 ];
 
 /// The only files that make references from pointers: to atomics, for the length of an expression.
-const REFERENCES: [&str; 2] = ["crates/shm-core/src/access.rs", "crates/shm-core/src/copy.rs"];
+const REFERENCES: [&str; 3] =
+    ["crates/shm-core/src/access.rs", "crates/shm-core/src/copy.rs", "crates/shm-core/src/model/memory.rs"];
 
 /// What looks like a reference from a pointer, and is none.
 const NO_REFERENCES: [(&str, &str); 15] = [
