@@ -93,7 +93,11 @@ fn measure_all() -> Result<()> {
             }
             for way in WAYS {
                 if !way.takes(length) {
-                    println!("{}, {length} B, {}: left out, it does not take so much", measure.name(), way.name());
+                    println!(
+                        "{}, {length} B, {}: left out, it does not take so much",
+                        measure.name(),
+                        way.name()
+                    );
                     continue;
                 }
                 // Started when it is asked for: whoever names one bench has no other processes.

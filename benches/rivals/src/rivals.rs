@@ -9,9 +9,7 @@ mod shaq;
 mod threads;
 
 use shm_measure::peer::{Opening, Other};
-use shm_measure::{
-    Link, Measured, Pair, Placement, Result, Serve, Setup, Transport, Wait, cores, crowd,
-};
+use shm_measure::{Link, Measured, Pair, Placement, Result, Serve, Setup, Transport, Wait, cores, crowd};
 use std::os::fd::OwnedFd;
 use std::time::Duration;
 

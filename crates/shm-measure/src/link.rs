@@ -34,12 +34,7 @@ pub trait Link {
     /// # Errors
     /// As [`receive`](Self::receive), and when a message is anything else.
     #[inline(always)]
-    fn receive_run<P: Payload>(
-        &mut self,
-        payload: &mut P,
-        next: u64,
-        buffer: &mut [u8],
-    ) -> Result<Progress> {
+    fn receive_run<P: Payload>(&mut self, payload: &mut P, next: u64, buffer: &mut [u8]) -> Result<Progress> {
         let length = self.receive(buffer)?;
         step(payload, next, buffer.get(..length).unwrap_or_default())
     }
@@ -65,5 +60,9 @@ pub fn step<P: Payload>(payload: &mut P, next: u64, message: &[u8]) -> Result<Pr
 
 #[cold]
 fn end<P: Payload>(payload: &mut P, next: u64, message: &[u8]) -> Result<Progress> {
-    if payload.is(STOP, message) { Ok(Progress::Ended(next)) } else { Err(wrong(next, payload.length(), message)) }
+    if payload.is(STOP, message) {
+        Ok(Progress::Ended(next))
+    } else {
+        Err(wrong(next, payload.length(), message))
+    }
 }

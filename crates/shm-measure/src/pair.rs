@@ -186,7 +186,9 @@ fn verified(control: &mut Control, run: Run) -> Result<Run> {
         Some(Answer::Verified(messages)) if messages == run.messages => Ok(run),
         Some(Answer::Failed(why)) => Err(why.into()),
         None => Err("the other process has ended".into()),
-        Some(answer) => Err(format!("{} messages were sent, and {answer:?} by the other side", run.messages).into()),
+        Some(answer) => {
+            Err(format!("{} messages were sent, and {answer:?} by the other side", run.messages).into())
+        }
     }
 }
 
@@ -223,7 +225,11 @@ fn stream<L: Link, P: Payload>(
     let took = began.elapsed();
     let answer = buffer.get(..length).unwrap_or_default();
     let counted = answer.first_chunk().map_or(0, |bytes| u64::from_ne_bytes(*bytes));
-    if payload.is(messages, answer) { Ok(Run { messages, took }) } else { Err(format!("{messages} messages were sent, the other side says {counted}").into()) }
+    if payload.is(messages, answer) {
+        Ok(Run { messages, took })
+    } else {
+        Err(format!("{messages} messages were sent, the other side says {counted}").into())
+    }
 }
 
 #[inline(never)]

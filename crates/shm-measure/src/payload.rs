@@ -36,7 +36,8 @@ pub trait Payload {
 pub(crate) fn wrong(number: u64, length: usize, message: &[u8]) -> Failure {
     let found = message.first_chunk().map(|bytes| u64::from_le_bytes(*bytes));
     let bytes = message.len();
-    format!("message {number} of {length} bytes arrived as {bytes} bytes that begin with number {found:?}").into()
+    format!("message {number} of {length} bytes arrived as {bytes} bytes that begin with number {found:?}")
+        .into()
 }
 
 #[inline(always)]
@@ -97,7 +98,10 @@ impl Tape {
     /// When they would have no room for their number.
     pub fn new(length: usize) -> Result<Self> {
         if length < NUMBER_BYTES {
-            return Err(format!("a message of {length} bytes has no room for its number: {NUMBER_BYTES} or more").into());
+            return Err(format!(
+                "a message of {length} bytes has no room for its number: {NUMBER_BYTES} or more"
+            )
+            .into());
         }
         let mut state = STEP;
         let words = (length + place(PLACES - 1)).div_ceil(NUMBER_BYTES);

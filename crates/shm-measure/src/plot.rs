@@ -57,10 +57,7 @@ fn svg(title: &str, values: &str, lines: &[Line]) -> Result<String> {
             .margin(12)
             .x_label_area_size(42)
             .y_label_area_size(72)
-            .build_cartesian_2d(
-                (left * 0.8..right * 1.25).log_scale(),
-                (bottom * 0.6..top * 2.0).log_scale(),
-            )
+            .build_cartesian_2d((left * 0.8..right * 1.25).log_scale(), (bottom * 0.6..top * 2.0).log_scale())
             .map_err(failed)?;
         chart
             .configure_mesh()

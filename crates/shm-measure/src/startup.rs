@@ -43,7 +43,12 @@ pub fn measure() -> Result<Startup> {
     let name = Fleeting::new("-startup")?;
     Sender::builder(name.as_str()).capacity(1024).max_message(64).create_ring()?;
     let mpmc_overhead_bytes = inspect(name.as_str())?.object_bytes - 1024 * 64;
-    Ok(Startup { create_us: middle(creates), open_us: middle(opens), spsc_overhead_bytes, mpmc_overhead_bytes })
+    Ok(Startup {
+        create_us: middle(creates),
+        open_us: middle(opens),
+        spsc_overhead_bytes,
+        mpmc_overhead_bytes,
+    })
 }
 
 fn timed<T>(what: impl FnOnce() -> shm_ring::Result<T>) -> Result<(T, Duration)> {

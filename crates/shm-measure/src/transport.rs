@@ -163,9 +163,14 @@ impl<L: Link + 'static> Ours<L> {
         }
         let mut words = vec![setup.length.to_string(), setup.wait.name().to_owned()];
         words.extend(self.words);
-        let opening =
-            Opening { transport: setup.transport.name().to_owned(), processor: theirs, descriptors: 0, words };
-        let descriptors: Vec<BorrowedFd<'_>> = self.descriptors.iter().map(std::os::fd::AsFd::as_fd).collect();
+        let opening = Opening {
+            transport: setup.transport.name().to_owned(),
+            processor: theirs,
+            descriptors: 0,
+            words,
+        };
+        let descriptors: Vec<BorrowedFd<'_>> =
+            self.descriptors.iter().map(std::os::fd::AsFd::as_fd).collect();
         let other = Other::process(opening, &descriptors)?;
         let mut pair: Box<dyn Measured> = Box::new(Pair::new(setup.transport.name(), self.link, other));
         setup.warm_up(pair.as_mut())?;

@@ -29,7 +29,8 @@ fn trial(name: impl Into<String>, test: impl FnOnce() -> Result<()> + Send + 'st
 }
 
 fn trials() -> Vec<Trial> {
-    let ways = Transport::ALL.iter().map(|&transport| trial(transport.name(), move || every_length(transport)));
+    let ways =
+        Transport::ALL.iter().map(|&transport| trial(transport.name(), move || every_length(transport)));
     let mut trials: Vec<Trial> = ways.collect();
     trials.push(trial("a message that was changed on its way is noticed", changed));
     trials.push(trial("a process that hangs is killed and told of", hangs));

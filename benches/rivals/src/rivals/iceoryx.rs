@@ -45,11 +45,13 @@ fn ports<const WORDS: usize>(there: &str, back: &str) -> Result<Ports<WORDS>> {
         let name: ServiceName = name.try_into().map_err(said)?;
         let service = node.service_builder(&name).publish_subscribe::<Message<WORDS>>();
         let places = (QUEUE_BYTES / (8 * WORDS)).min(PLACES_MAX);
-        let service = service.enable_safe_overflow(false).subscriber_max_buffer_size(places).max_subscribers(1);
+        let service =
+            service.enable_safe_overflow(false).subscriber_max_buffer_size(places).max_subscribers(1);
         service.max_publishers(1).history_size(0).open_or_create().map_err(said)
     };
     let strategy = BackpressureStrategy::RetryUntilDelivered;
-    let publisher = service(there)?.publisher_builder().backpressure_strategy(strategy).create().map_err(said)?;
+    let publisher =
+        service(there)?.publisher_builder().backpressure_strategy(strategy).create().map_err(said)?;
     let subscriber = service(back)?.subscriber_builder().create().map_err(said)?;
     Ok(Ports { publisher, subscriber, _node: node })
 }

@@ -36,7 +36,8 @@ pub(crate) fn measure() -> Result<Option<Speeds>> {
     let scratch = Scratch(std::env::temp_dir().join(format!("shm-report-{}", std::process::id())));
     std::fs::create_dir(&scratch.0)?;
     let (input, output) = (scratch.0.join("in"), scratch.0.join("out"));
-    let bytes: Vec<u8> = (0..BYTES as u64 / 8).flat_map(|number| (number ^ number << 29).to_le_bytes()).collect();
+    let bytes: Vec<u8> =
+        (0..BYTES as u64 / 8).flat_map(|number| (number ^ number << 29).to_le_bytes()).collect();
     std::fs::write(&input, &bytes)?;
     let (mut ring, mut pipe) = (Vec::new(), Vec::new());
     for run in 0..=RUNS {
@@ -70,8 +71,7 @@ fn rate(began: Instant, mut writer: Child, mut reader: Child) -> Result<f64> {
 fn through_pipe(input: &Path, output: &Path) -> Result<f64> {
     let (one, other) = cores::two().unzip();
     let began = Instant::now();
-    let mut writer =
-        on(one, Path::new("cat")).stdin(File::open(input)?).stdout(Stdio::piped()).spawn()?;
+    let mut writer = on(one, Path::new("cat")).stdin(File::open(input)?).stdout(Stdio::piped()).spawn()?;
     let between = writer.stdout.take().ok_or("it was asked for")?;
     // A second pipe: cat would otherwise use the kernel's shortcut from file to file.
     let reader = on(other, Path::new("cat")).stdin(between).stdout(File::create(output)?).spawn()?;

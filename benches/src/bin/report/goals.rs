@@ -77,10 +77,22 @@ fn round_trips(measured: &Measured) -> Vec<Goal> {
         at_most("SPSC 64 B round trip, spinning, by a bare bounce, ns", 1.05, spsc(64, "spin"), bounce),
         at_most("the same with 56 B, which with its header is one line", 1.05, spsc(56, "spin"), bounce),
         at_most("SPSC 64 B round trip: p99.9 by p50, ns", 1.5, p999, spsc(64, "spin")),
-        at_most("MPMC 64 B round trip, spinning, by a bare bounce, ns", 1.6, p50(rows, "mpmc", 64, "spin"), bounce),
-        at_most("SPSC 64 B round trip, adaptive by spinning, ns", 1.1, spsc(64, "adaptive"), spsc(64, "spin")),
+        at_most(
+            "MPMC 64 B round trip, spinning, by a bare bounce, ns",
+            1.6,
+            p50(rows, "mpmc", 64, "spin"),
+            bounce,
+        ),
+        at_most(
+            "SPSC 64 B round trip, adaptive by spinning, ns",
+            1.1,
+            spsc(64, "adaptive"),
+            spsc(64, "spin"),
+        ),
     ];
-    let of = |size: usize| measured.handover.iter().find(|row| row.size == size).map_or(0.0, |row| row.p50_ns as f64);
+    let of = |size: usize| {
+        measured.handover.iter().find(|row| row.size == size).map_or(0.0, |row| row.p50_ns as f64)
+    };
     goals.push(at_most("1 MiB handed over in place, by 64 B handed over, ns", 1.1, of(1 << 20), of(64)));
     goals
 }
@@ -108,7 +120,12 @@ fn throughput(measured: &Measured) -> Vec<Goal> {
     }
     for (size, text) in [(1 << 10, "1 KiB"), (64 << 10, "64 KiB")] {
         let (ours, copy) = (rate(rows, "spsc", size, "spin") * 1e3, rate(rows, "memory", size, "spin") * 1e3);
-        goals.push(at_least(format!("SPSC {text} by a bare copy through memory, thousand a second"), 0.9, ours, copy));
+        goals.push(at_least(
+            format!("SPSC {text} by a bare copy through memory, thousand a second"),
+            0.9,
+            ours,
+            copy,
+        ));
     }
     goals
 }
@@ -124,8 +141,7 @@ fn many(measured: &Measured) -> Vec<Goal> {
                 };
                 rivals.iter().find(same).map_or(0.0, |rival| Spread::of(&rival.runs_m_per_s).median)
             };
-            let what =
-                format!("MPMC 56 B, {0}+{0}, capacity {1}, by {name}, M/s", row.pairs, row.capacity);
+            let what = format!("MPMC 56 B, {0}+{0}, capacity {1}, by {name}, M/s", row.pairs, row.capacity);
             goals.push(at_least(what, limit, found("shmring"), found(name)));
         }
     }
@@ -153,11 +169,21 @@ fn costs(measured: &Measured) -> Vec<Goal> {
         let (percent, wakes) = (usage.processor_percent, usage.wakes_per_second);
         let found = format!("{percent:.2} %, {wakes:.1} a second");
         let met = percent < 0.1 && wakes <= 10.5;
-        goals.push(goal(format!("{kind} at rest: processor, wake-ups"), "0 %, at most 10 a second", found, Some(met)));
+        goals.push(goal(
+            format!("{kind} at rest: processor, wake-ups"),
+            "0 %, at most 10 a second",
+            found,
+            Some(met),
+        ));
     }
     for (what, took) in [("created", measured.startup.create_us), ("opened", measured.startup.open_us)] {
         let met = Some(took.median < 100.0);
-        goals.push(goal(format!("1 MiB ring {what}, us (10th to 90th of 100)"), "below 100", took.to_string(), met));
+        goals.push(goal(
+            format!("1 MiB ring {what}, us (10th to 90th of 100)"),
+            "below 100",
+            took.to_string(),
+            met,
+        ));
     }
     goals
 }

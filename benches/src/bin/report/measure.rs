@@ -91,8 +91,7 @@ impl Measured {
         step("round trips");
         let latency = suite::latency(&latency_cases(), RUN)?;
         step("handing over in place");
-        let handover =
-            suite::latency(&[64, 1 << 10, 64 << 10, 1 << 20].map(Case::handover), SHORT_RUN)?;
+        let handover = suite::latency(&[64, 1 << 10, 64 << 10, 1 << 20].map(Case::handover), SHORT_RUN)?;
         step("throughput");
         let throughput = suite::throughput(&throughput_cases(), RUN)?;
         step("waking");

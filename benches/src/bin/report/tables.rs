@@ -46,8 +46,15 @@ fn add(lines: &mut Vec<Line>, name: String, size: usize, value: f64) {
 pub(crate) fn page(measured: &Measured) -> Result<String> {
     let mut page = String::from(METHOD);
     let [before, after] = &measured.load;
-    writeln!(page, "\n## Machine\n\n{}. Its load was {before} before and {after} after (each measurement", measured.machine)?;
-    writeln!(page, "is a load of 2 itself): where it was more than 2 before, other work was in the way of every figure.")?;
+    writeln!(
+        page,
+        "\n## Machine\n\n{}. Its load was {before} before and {after} after (each measurement",
+        measured.machine
+    )?;
+    writeln!(
+        page,
+        "is a load of 2 itself): where it was more than 2 before, other work was in the way of every figure."
+    )?;
     goals_table(&mut page, measured)?;
     latencies(&mut page, measured)?;
     throughputs(&mut page, measured)?;
@@ -106,7 +113,10 @@ fn latencies(page: &mut String, measured: &Measured) -> Result<()> {
 }
 
 fn throughput_table<'a>(page: &mut String, rows: impl Iterator<Item = &'a ThroughputRow>) -> Result<()> {
-    writeln!(page, "| way | waits | bytes | M/s (of three runs) | GB/s | verified |\n|---|---|---:|---:|---:|---:|")?;
+    writeln!(
+        page,
+        "| way | waits | bytes | M/s (of three runs) | GB/s | verified |\n|---|---|---:|---:|---:|---:|"
+    )?;
     for row in rows {
         let (kind, wait, size, verified) = (row.kind, row.wait, row.size, row.verified);
         let (rates, bytes) = (rates(&row.runs_m_per_s), number(row.gb_per_s));
@@ -145,7 +155,10 @@ fn sleepers(page: &mut String, measured: &Measured) -> Result<()> {
 }
 
 fn many(page: &mut String, measured: &Measured) -> Result<()> {
-    writeln!(page, "\n## Many senders, many receivers\n\nMessages of 56 bytes, each participant a process.\n")?;
+    writeln!(
+        page,
+        "\n## Many senders, many receivers\n\nMessages of 56 bytes, each participant a process.\n"
+    )?;
     writeln!(page, "| capacity | participants | M/s (of three runs) | verified |\n|---:|---|---:|---:|")?;
     for row in &measured.scale {
         let (capacity, pairs, verified) = (row.capacity, row.pairs, row.verified);
@@ -170,7 +183,10 @@ fn kernel(page: &mut String, measured: &Measured) -> Result<()> {
 
 fn rivals(page: &mut String, measured: &Measured) -> Result<()> {
     let Some(rivals) = &measured.rivals else {
-        return Ok(writeln!(page, "\n## Beside other queues\n\nNot measured in this run: `benches/report` does.")?);
+        return Ok(writeln!(
+            page,
+            "\n## Beside other queues\n\nNot measured in this run: `benches/report` does."
+        )?);
     };
     let text = "\n## Beside other queues\n\nMeasured in one run of theirs, in turn (`cargo run --release` in \
                 `benches/rivals`): between processes where they can be, otherwise between threads, as it says. Spinning.\n";
@@ -183,7 +199,10 @@ fn rivals(page: &mut String, measured: &Measured) -> Result<()> {
     for rival in &rivals.latency {
         writeln!(page, "| {} | {} | {} |", rival.name, rival.p50_ns, rival.p999_ns)?;
     }
-    writeln!(page, "\nMany senders and receivers, 56 bytes:\n\n| queue | capacity | participants | M/s |\n|---|---:|---|---:|")?;
+    writeln!(
+        page,
+        "\nMany senders and receivers, 56 bytes:\n\n| queue | capacity | participants | M/s |\n|---|---:|---|---:|"
+    )?;
     for rival in &rivals.scale {
         let (name, capacity, pairs) = (&rival.name, rival.capacity, rival.pairs);
         writeln!(page, "| {name} | {capacity} | {pairs} + {pairs} | {} |", rates(&rival.runs_m_per_s))?;
@@ -196,15 +215,29 @@ fn rest(page: &mut String, measured: &Measured) -> Result<()> {
     writeln!(page, "\n## What else it costs\n\n| what | |\n|---|---|")?;
     writeln!(page, "| a ring of 1 MiB made, microseconds | {} |", startup.create_us)?;
     writeln!(page, "| joined | {} |", startup.open_us)?;
-    writeln!(page, "| memory beyond the capacity, SPSC | {} bytes, and 8 for each message |", startup.spsc_overhead_bytes)?;
+    writeln!(
+        page,
+        "| memory beyond the capacity, SPSC | {} bytes, and 8 for each message |",
+        startup.spsc_overhead_bytes
+    )?;
     let (overhead, each) = (startup.mpmc_overhead_bytes, startup.mpmc_overhead_bytes as f64 / 1024.0);
-    writeln!(page, "| beyond the messages, MPMC of 1,024 times 64 bytes | {overhead} bytes, {each:.0} for each message |")?;
+    writeln!(
+        page,
+        "| beyond the messages, MPMC of 1,024 times 64 bytes | {overhead} bytes, {each:.0} for each message |"
+    )?;
     for (kind, usage) in &measured.idle {
         let (percent, wakes) = (usage.processor_percent, usage.wakes_per_second);
-        writeln!(page, "| an {kind} receiver at rest | {percent:.2} % of a processor, {wakes:.1} wake-ups a second |")?;
+        writeln!(
+            page,
+            "| an {kind} receiver at rest | {percent:.2} % of a processor, {wakes:.1} wake-ups a second |"
+        )?;
     }
     if let Some(files) = &measured.files {
-        writeln!(page, "| `send --raw <file`, `recv --raw >file`, GB/s | {} (a copy in, a copy out) |", files.ring)?;
+        writeln!(
+            page,
+            "| `send --raw <file`, `recv --raw >file`, GB/s | {} (a copy in, a copy out) |",
+            files.ring
+        )?;
         writeln!(page, "| `cat <file \\| cat >file`, GB/s | {} (four copies) |", files.pipe)?;
     }
     Ok(())

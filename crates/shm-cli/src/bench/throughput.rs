@@ -51,10 +51,8 @@ fn is_limit(transport: Transport) -> bool {
 pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let (sizes, waits) =
         (sizes(&arguments.size, &SIZES)?, WaitName::waits(&arguments.wait, &[Wait::Spin, Wait::Adaptive]));
-    let mut cases = vec![
-        Case::apart(Transport::Words, 8, Wait::Spin),
-        Case::apart(Transport::Lines, 56, Wait::Spin),
-    ];
+    let mut cases =
+        vec![Case::apart(Transport::Words, 8, Wait::Spin), Case::apart(Transport::Lines, 56, Wait::Spin)];
     let spin = |transport| move |&size: &usize| Case::apart(transport, size, Wait::Spin);
     cases.extend(sizes.iter().filter(|&&size| size >= 1024).map(spin(Transport::Memory)));
     for &size in &sizes {
@@ -92,7 +90,15 @@ fn text(throughput: &Throughput) -> String {
         let runs: Vec<String> = row.runs_m_per_s.iter().map(|rate| number(*rate)).collect();
         let verified = format!("{} of {}", row.verified, row.messages);
         let (kind, wait) = (row.kind.to_owned(), row.wait.to_owned());
-        [kind, wait, row.size.to_string(), number(row.m_per_s), number(row.gb_per_s), runs.join(" "), verified]
+        [
+            kind,
+            wait,
+            row.size.to_string(),
+            number(row.m_per_s),
+            number(row.gb_per_s),
+            runs.join(" "),
+            verified,
+        ]
     };
     let header = ["KIND", "WAIT", "BYTES", "M/S", "GB/S", "RUNS M/S", "VERIFIED"];
     let rows = throughput.limits.copies.iter().chain(&throughput.rows).map(row);

@@ -66,7 +66,8 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
 
 fn text(wakes: &Wakes) -> String {
     let row = |Row { processors, row }: &Row| {
-        let limit = if *processors == "apart" { wakes.limits.futex_apart_ns } else { wakes.limits.futex_same_ns };
+        let limit =
+            if *processors == "apart" { wakes.limits.futex_apart_ns } else { wakes.limits.futex_same_ns };
         let ratio = row.p50_ns as f64 / limit.max(1) as f64;
         let [size, p50, p99, p999] =
             [row.size as u64, row.p50_ns, row.p99_ns, row.p999_ns].map(|value| value.to_string());

@@ -22,7 +22,10 @@ fn latency_is_told_as_promised() {
         let told = json(&["latency", "--size", "64", "--wait", wait, "--run", "50ms", "--json"]);
         assert!(told["limits"]["bounce_ns"].as_u64().unwrap() > 0);
         let rows = told["rows"].as_array().unwrap();
-        assert_eq!(rows.iter().map(|row| row["kind"].as_str().unwrap()).collect::<Vec<_>>(), ["spsc", "mpmc"]);
+        assert_eq!(
+            rows.iter().map(|row| row["kind"].as_str().unwrap()).collect::<Vec<_>>(),
+            ["spsc", "mpmc"]
+        );
         for row in rows {
             assert_eq!((row["size"].as_u64(), row["wait"].as_str()), (Some(64), Some(wait)));
             let messages = row["messages"].as_u64().unwrap();
@@ -52,7 +55,8 @@ fn throughput_waking_and_scaling_are_told() {
 fn a_picture_is_drawn() {
     let file = std::env::temp_dir().join(format!("shmring-bench-{}.svg", std::process::id()));
     let path = file.to_str().unwrap();
-    let done = bench(&["latency", "--size", "8,64", "--wait", "spin", "--run", "20ms", "--svg", path]).output();
+    let done =
+        bench(&["latency", "--size", "8,64", "--wait", "spin", "--run", "20ms", "--svg", path]).output();
     let drawn = std::fs::read_to_string(&file);
     std::fs::remove_file(&file).unwrap();
     assert!(done.unwrap().status.success());

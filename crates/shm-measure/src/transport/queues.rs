@@ -85,9 +85,8 @@ impl Link for Posix {
     fn send(&mut self, message: &[u8]) -> Result<()> {
         loop {
             // SAFETY: the message is as long as said, for the length of the call.
-            let sent = unsafe {
-                libc::mq_send(self.there.as_raw_fd(), message.as_ptr().cast(), message.len(), 0)
-            };
+            let sent =
+                unsafe { libc::mq_send(self.there.as_raw_fd(), message.as_ptr().cast(), message.len(), 0) };
             match sent {
                 0 => return Ok(()),
                 _ if interrupted() => {}

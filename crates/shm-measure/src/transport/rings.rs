@@ -1,8 +1,8 @@
 //! Rings in memory without a name: one there, one back.
 
 use super::{BATCH, Ours, RING_MESSAGES, Setup, descriptors};
-use crate::payload::{NUMBER_BYTES, Payload, STOP};
 use crate::link::{self, Progress};
+use crate::payload::{NUMBER_BYTES, Payload, STOP};
 use crate::{Link, Result};
 use shm_core::{Deadline, Memfd, Unnamed};
 use shm_ring::{Consumer, Error, Producer, Receiver, Sender, TypedConsumer, TypedProducer};
@@ -21,7 +21,8 @@ pub(crate) fn make<R: Rings>(setup: &Setup) -> Result<Ours<R>> {
     let link = R::attach(setup, &memories[0], &memories[1], true)?;
     let mut descriptors = Vec::new();
     for memory in &memories {
-        descriptors.push(memory.descriptor().ok_or("a memfd has a descriptor")?.as_fd().try_clone_to_owned()?);
+        descriptors
+            .push(memory.descriptor().ok_or("a memfd has a descriptor")?.as_fd().try_clone_to_owned()?);
     }
     Ok(Ours { link, words: Vec::new(), descriptors })
 }
@@ -222,7 +223,8 @@ impl Rings for Crowded {
         let (bytes, wait) = (setup.length.max(64) as u64, setup.wait.strategy());
         // Long messages are few: a ring of many would exceed what a machine has.
         let messages = RING_MESSAGES.min(((16 << 20) / bytes).next_power_of_two()).max(4);
-        let sender = Sender::builder(LABEL).memory(there).capacity(messages).max_message(bytes).participants(8);
+        let sender =
+            Sender::builder(LABEL).memory(there).capacity(messages).max_message(bytes).participants(8);
         let receiver =
             Receiver::builder(LABEL).memory(back).capacity(messages).max_message(bytes).participants(8);
         let (sender, receiver) = (sender.wait(wait).require_peer(true), receiver.wait(wait));

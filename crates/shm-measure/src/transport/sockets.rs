@@ -23,7 +23,8 @@ fn link(there: OwnedFd, back: OwnedFd) -> Streams {
 
 /// Two pipes.
 pub(crate) fn pipe() -> Result<Ours<Streams>> {
-    let ((back_theirs, there), (back, there_theirs)) = (pipe_with(PipeFlags::CLOEXEC)?, pipe_with(PipeFlags::CLOEXEC)?);
+    let ((back_theirs, there), (back, there_theirs)) =
+        (pipe_with(PipeFlags::CLOEXEC)?, pipe_with(PipeFlags::CLOEXEC)?);
     Ok(Ours { link: link(there, back), words: Vec::new(), descriptors: vec![there_theirs, back_theirs] })
 }
 
@@ -105,8 +106,7 @@ pub(crate) fn packet_bytes_max() -> usize {
 pub(crate) struct Packets(OwnedFd);
 
 pub(crate) fn unix_packets(transport: Transport) -> Result<Ours<Packets>> {
-    let kind =
-        if transport == Transport::UnixDatagram { SocketType::DGRAM } else { SocketType::SEQPACKET };
+    let kind = if transport == Transport::UnixDatagram { SocketType::DGRAM } else { SocketType::SEQPACKET };
     let (ours, theirs) = rustix::net::socketpair(AddressFamily::UNIX, kind, SocketFlags::CLOEXEC, None)?;
     Ok(Ours { link: Packets(ours), words: Vec::new(), descriptors: vec![theirs] })
 }
