@@ -4,6 +4,7 @@
 //! turn, three times; shown are the medians and the range, and ratios to the best of shmring. `--json FILE` writes them for
 //! the report.
 
+mod debris;
 mod measure;
 mod rivals;
 mod words;
@@ -16,7 +17,10 @@ fn main() -> Result<()> {
         return Ok(());
     }
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let table = Table::measure()?;
+    debris::sweep();
+    let table = Table::measure();
+    debris::sweep();
+    let table = table?;
     print(&table);
     match arguments.as_slice() {
         [] => Ok(()),
