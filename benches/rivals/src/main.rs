@@ -4,6 +4,7 @@
 //! turn, three times; shown are the medians and the range, and ratios to the best of shmring. `--json FILE` writes them for
 //! the report.
 
+mod debris;
 mod measure;
 mod rivals;
 mod words;
@@ -16,11 +17,16 @@ fn main() -> Result<()> {
         return Ok(());
     }
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let table = Table::measure()?;
+    debris::sweep();
+    let table = Table::measure();
+    debris::sweep();
+    let table = table?;
     print(&table);
     match arguments.as_slice() {
         [] => Ok(()),
-        [option, file] if option == "--json" => Ok(std::fs::write(file, serde_json::to_string_pretty(&table)?)?),
+        [option, file] if option == "--json" => {
+            Ok(std::fs::write(file, serde_json::to_string_pretty(&table)?)?)
+        }
         _ => Err("unknown arguments; there is --json FILE".into()),
     }
 }
@@ -35,7 +41,9 @@ fn is_ours(name: &str) -> bool {
 
 fn print(table: &Table) {
     for size in measure::SIZES {
-        println!("\n{size} bytes, one to one, one message per call      million messages a second   shmring by it");
+        println!(
+            "\n{size} bytes, one to one, one message per call      million messages a second   shmring by it"
+        );
         let rows: Vec<(&str, Spread)> = of_size(&table.throughput, size);
         let ours = rows.iter().filter(|row| is_ours(row.0)).map(|row| row.1.median).fold(0.0, f64::max);
         for (name, spread) in rows {
@@ -48,7 +56,9 @@ fn print(table: &Table) {
     for Latency { name, p50_ns, p999_ns, .. } in &table.latency {
         println!("{name:44}  {p50_ns:>10}  {p999_ns:>10}   {:>6}", ratio(*p50_ns as f64, ours));
     }
-    println!("\n56 bytes, many to many       capacity  participants   million messages a second   shmring by it");
+    println!(
+        "\n56 bytes, many to many       capacity  participants   million messages a second   shmring by it"
+    );
     for Scale { name, capacity, pairs, runs_m_per_s } in &table.scale {
         let spread = Spread::of(runs_m_per_s);
         let same = |row: &&Scale| is_ours(&row.name) && (row.capacity, row.pairs) == (*capacity, *pairs);

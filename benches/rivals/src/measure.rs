@@ -63,13 +63,14 @@ impl Table {
 
 /// Those that start; of the others it is said why they do not.
 fn started(size: usize) -> Vec<(&'static str, Box<dyn Measured>)> {
-    let start = |&(name, start): &(&'static str, fn(usize) -> Result<Box<dyn Measured>>)| match start(size / 8) {
-        Ok(pair) => Some((name, pair)),
-        Err(error) => {
-            eprintln!("{name}, {size} bytes: left out: {error}");
-            None
-        }
-    };
+    let start =
+        |&(name, start): &(&'static str, fn(usize) -> Result<Box<dyn Measured>>)| match start(size / 8) {
+            Ok(pair) => Some((name, pair)),
+            Err(error) => {
+                eprintln!("{name}, {size} bytes: left out: {error}");
+                None
+            }
+        };
     PAIRS.iter().filter_map(start).collect()
 }
 
@@ -99,7 +100,10 @@ fn rates(size: usize) -> Result<Vec<Rate>> {
         pair.stream(size, Extent::Time(WARM_UP))?;
         Ok(pair.stream(size, Extent::Time(RUN))?.rate() / 1e6)
     });
-    Ok(runs.into_iter().map(|(name, runs_m_per_s)| Rate { name: name.to_owned(), size, runs_m_per_s }).collect())
+    Ok(runs
+        .into_iter()
+        .map(|(name, runs_m_per_s)| Rate { name: name.to_owned(), size, runs_m_per_s })
+        .collect())
 }
 
 fn latencies() -> Result<Vec<Latency>> {
@@ -122,11 +126,15 @@ fn scales() -> Result<Vec<Scale>> {
         for pairs in CROWD_PAIRS {
             let mut runs = CROWDS.map(|(name, measure)| (name, measure, Vec::new()));
             for _ in 0..RUNS {
-                for (_, measure, rates) in &mut runs {
-                    rates.push(measure(capacity, pairs, RUN)?.rate() / 1e6);
+                for (name, measure, rates) in &mut runs {
+                    match measure(capacity, pairs, RUN) {
+                        Ok(run) => rates.push(run.rate() / 1e6),
+                        Err(error) => eprintln!("{name}, {pairs} + {pairs}, capacity {capacity}: {error}"),
+                    }
                 }
             }
-            found.extend(runs.into_iter().map(|(name, _, runs_m_per_s)| Scale {
+            let measured = runs.into_iter().filter(|(_, _, rates)| !rates.is_empty());
+            found.extend(measured.map(|(name, _, runs_m_per_s)| Scale {
                 name: name.to_owned(),
                 capacity,
                 pairs,

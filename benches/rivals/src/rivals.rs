@@ -9,9 +9,7 @@ mod shaq;
 mod threads;
 
 use shm_measure::peer::{Opening, Other};
-use shm_measure::{
-    Link, Measured, Pair, Placement, Result, Serve, Setup, Transport, Wait, cores, crowd,
-};
+use shm_measure::{Link, Measured, Pair, Placement, Result, Serve, Setup, Transport, Wait, cores, crowd};
 use std::os::fd::OwnedFd;
 use std::time::Duration;
 
@@ -72,11 +70,14 @@ fn apart() -> Result<Option<usize>> {
     Ok(theirs)
 }
 
-/// A name that nobody else uses.
+/// What all names of this program begin with; its process follows.
+pub const PREFIX: &str = "shm-rivals-";
+
+/// A name that nobody else uses. Other processes of a pair are told it.
 fn unique() -> String {
     static COUNT: std::sync::atomic::AtomicU64 = std::sync::atomic::AtomicU64::new(0);
     let count = COUNT.fetch_add(1, std::sync::atomic::Ordering::Relaxed); // only told apart
-    format!("shm-rivals-{}-{count}", std::process::id())
+    format!("{PREFIX}{}-{count}", std::process::id())
 }
 
 /// The other process, which opens what the words say.

@@ -52,6 +52,10 @@ impl Control {
         Self { reader: BufReader::new(socket) }
     }
 
+    pub(crate) fn socket(&self) -> &UnixStream {
+        self.reader.get_ref()
+    }
+
     pub(crate) fn say(&self, word: &impl Serialize) -> Result<()> {
         let line = serde_json::to_string(word)? + "\n";
         Ok(self.reader.get_ref().write_all(line.as_bytes())?)

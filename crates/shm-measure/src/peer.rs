@@ -10,12 +10,16 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::process::{Child, Command, Stdio};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Says to a copy of the program that it is the other process, and what it opens.
 const ROLE_VARIABLE: &str = "SHM_MEASURE_ROLE";
 /// How long a process has to start, or to hand over its descriptors.
 const START: Duration = Duration::from_secs(10);
+/// How long it has to leave.
+const LEAVE: Duration = Duration::from_millis(300);
+/// Between two looks at whether it has left.
+const LOOK: Duration = Duration::from_micros(500);
 
 /// What the other process opens.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
@@ -43,7 +47,6 @@ impl Opening {
 /// Those who have the other end. They do not outlive this value.
 #[derive(Debug)]
 pub struct Other {
-    // Dropped first: who obeys ends when there are no more orders.
     control: Control,
     who: Who,
 }
@@ -52,6 +55,18 @@ pub struct Other {
 enum Who {
     Process(Child),
     Thread(Option<JoinHandle<()>>),
+}
+
+impl Drop for Other {
+    /// There are no more orders: whoever obeyed them leaves in good order, or is killed when it does not.
+    fn drop(&mut self) {
+        let _ = self.control.socket().shutdown(std::net::Shutdown::Write); // it has gone already
+        let Who::Process(child) = &mut self.who else { return };
+        let began = Instant::now();
+        while matches!(child.try_wait(), Ok(None)) && began.elapsed() < LEAVE {
+            std::thread::sleep(LOOK);
+        }
+    }
 }
 
 impl Drop for Who {

@@ -120,35 +120,44 @@ fn stand_by(case: &Case) -> Result<()> {
     case.placement.processors().0.map_or(Ok(()), crate::cores::pin_to)
 }
 
+/// What runs of one case found.
+#[derive(Clone, Debug, Default)]
+struct Found {
+    messages: u64,
+    p50: Vec<u64>,
+    p99: Vec<u64>,
+    p999: Vec<u64>,
+}
+
 /// Measures round trips of all cases, [`RUNS`] times, in turn; each run takes so long.
 ///
 /// # Errors
 /// When a case can not be measured, or a message was wrong.
 pub fn latency(cases: &[Case], run: Duration) -> Result<Vec<LatencyRow>> {
     let mut pairs = start(cases)?;
-    let mut found = vec![(0, Vec::new(), Vec::new(), Vec::new()); cases.len()];
+    let mut found = vec![Found::default(); cases.len()];
     for _ in 0..RUNS {
         for ((case, pair), found) in cases.iter().zip(&mut pairs).zip(&mut found) {
             stand_by(case)?;
             pair.round_trips(case.size, Extent::Time(run / 10), &mut histogram()?)?;
             let mut times = histogram()?;
             let done = pair.round_trips(case.size, Extent::TimeAndMessages(run, 10), &mut times)?;
-            found.0 += done.messages;
-            found.1.push(times.value_at_quantile(0.5));
-            found.2.push(times.value_at_quantile(0.99));
-            found.3.push(times.value_at_quantile(0.999));
+            found.messages += done.messages;
+            found.p50.push(times.value_at_quantile(0.5));
+            found.p99.push(times.value_at_quantile(0.99));
+            found.p999.push(times.value_at_quantile(0.999));
         }
     }
-    let row = |(case, (messages, p50, p99, p999)): (&Case, (u64, Vec<u64>, Vec<u64>, Vec<u64>))| LatencyRow {
+    let row = |(case, found): (&Case, Found)| LatencyRow {
         kind: case.setup.transport.name(),
         size: case.setup.length,
         wait: case.setup.wait.name(),
-        messages,
-        verified: messages, // a run with any other ends with an error
-        p50_ns: median(&p50),
-        p99_ns: median(&p99),
-        p999_ns: median(&p999),
-        runs_p50_ns: p50,
+        messages: found.messages,
+        verified: found.messages, // a run with any other ends with an error
+        p50_ns: median(&found.p50),
+        p99_ns: median(&found.p99),
+        p999_ns: median(&found.p999),
+        runs_p50_ns: found.p50,
     };
     Ok(cases.iter().zip(found).map(row).collect())
 }

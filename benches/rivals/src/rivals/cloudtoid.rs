@@ -11,8 +11,10 @@ pub const NAME: &str = "cloudtoid-interprocess";
 struct Queues(Publisher, Subscriber);
 
 impl Queues {
-    fn open(there: &str, back: &str) -> Result<Self> {
-        let options = |name: &str| Options::new(name, QUEUE_BYTES).with_path("/dev/shm");
+    fn open(name: &str, there: &str, back: &str) -> Result<Self> {
+        let options = |end: &str| {
+            Options::new(format!("{name}-{end}"), QUEUE_BYTES).with_path(format!("/dev/shm/{name}"))
+        };
         Ok(Self(Publisher::open(&options(there))?, Subscriber::open(&options(back))?))
     }
 }
@@ -33,12 +35,13 @@ impl Link for Queues {
 
 pub fn start(_words: usize) -> Result<Box<dyn Measured>> {
     let name = unique();
-    let queues = Queues::open(&format!("{name}-t"), &format!("{name}-b"))?;
+    std::fs::create_dir(format!("/dev/shm/{name}"))?;
+    let queues = Queues::open(&name, "t", "b")?;
     let other = process(NAME, vec![name], &[])?;
     Ok(pair(NAME, queues, other))
 }
 
 pub fn open(opening: &Opening) -> Result<Box<dyn Serve>> {
     let name = opening.word(0)?;
-    Ok(Box::new(Queues::open(&format!("{name}-b"), &format!("{name}-t"))?))
+    Ok(Box::new(Queues::open(name, "b", "t")?))
 }

@@ -39,17 +39,25 @@ impl<const WORDS: usize> Ends<WORDS> for Ports<WORDS> {
     }
 }
 
-fn ports<const WORDS: usize>(there: &str, back: &str) -> Result<Ports<WORDS>> {
-    let node = NodeBuilder::new().create::<ipc::Service>().map_err(said)?;
+/// `name` is that of the pair: everything that its two processes make begins with it, and is found by that.
+fn ports<const WORDS: usize>(name: &str, there: &str, back: &str) -> Result<Ports<WORDS>> {
+    let mut config = Config::default();
+    config.global.prefix = FileName::new(format!("{name}_").as_bytes()).map_err(said)?;
+    let directory = std::env::temp_dir().join(name);
+    let directory = directory.to_str().ok_or("a directory that is no text")?;
+    config.global.set_root_path(&Path::new(directory.as_bytes()).map_err(said)?);
+    let node = NodeBuilder::new().config(&config).create::<ipc::Service>().map_err(said)?;
     let service = |name: &str| {
         let name: ServiceName = name.try_into().map_err(said)?;
         let service = node.service_builder(&name).publish_subscribe::<Message<WORDS>>();
         let places = (QUEUE_BYTES / (8 * WORDS)).min(PLACES_MAX);
-        let service = service.enable_safe_overflow(false).subscriber_max_buffer_size(places).max_subscribers(1);
+        let service =
+            service.enable_safe_overflow(false).subscriber_max_buffer_size(places).max_subscribers(1);
         service.max_publishers(1).history_size(0).open_or_create().map_err(said)
     };
     let strategy = BackpressureStrategy::RetryUntilDelivered;
-    let publisher = service(there)?.publisher_builder().backpressure_strategy(strategy).create().map_err(said)?;
+    let publisher =
+        service(there)?.publisher_builder().backpressure_strategy(strategy).create().map_err(said)?;
     let subscriber = service(back)?.subscriber_builder().create().map_err(said)?;
     Ok(Ports { publisher, subscriber, _node: node })
 }
@@ -61,7 +69,7 @@ pub fn start(words: usize) -> Result<Box<dyn Measured>> {
 
 fn start_of<const WORDS: usize>() -> Result<Box<dyn Measured>> {
     let name = unique();
-    let ports = ports::<WORDS>(&format!("{name}/there"), &format!("{name}/back"))?;
+    let ports = ports::<WORDS>(&name, "there", "back")?;
     let other = process(NAME, vec![WORDS.to_string(), name], &[])?;
     Ok(pair(NAME, Words::<_, WORDS>(ports), other))
 }
@@ -72,6 +80,6 @@ pub fn open(opening: &Opening) -> Result<Box<dyn Serve>> {
 }
 
 fn open_of<const WORDS: usize>(name: &str) -> Result<Box<dyn Serve>> {
-    let ports = ports::<WORDS>(&format!("{name}/back"), &format!("{name}/there"))?;
+    let ports = ports::<WORDS>(name, "back", "there")?;
     Ok(Box::new(Words::<_, WORDS>(ports)))
 }

@@ -27,7 +27,9 @@ impl<const WORDS: usize> Ends<WORDS> for Rings<WORDS> {
         spin(|| match consumer.recv_status() {
             RecvStatus::Ok(message) => Some(Ok(message)),
             RecvStatus::Empty => None,
-            RecvStatus::Lapped { skipped, .. } => Some(Err(format!("{skipped} messages were overwritten").into())),
+            RecvStatus::Lapped { skipped, .. } => {
+                Some(Err(format!("{skipped} messages were overwritten").into()))
+            }
         })?
     }
 }

@@ -87,7 +87,8 @@ impl<const WORDS: usize> Ends<WORDS> for Gil<WORDS> {
 pub fn start_gil(words: usize) -> Result<Box<dyn Measured>> {
     fn start_it<const WORDS: usize>() -> Result<Box<dyn Measured>> {
         let capacity = NonZeroUsize::new(slots(WORDS)).ok_or("no slots")?;
-        let ((there, there_end), (back, back_end)) = (gil::spsc::channel(capacity), gil::spsc::channel(capacity));
+        let ((there, there_end), (back, back_end)) =
+            (gil::spsc::channel(capacity), gil::spsc::channel(capacity));
         start("gil", Gil::<WORDS>(there, back_end), Gil(back, there_end))
     }
     with_words!(words, start_it())
@@ -109,7 +110,8 @@ impl<const WORDS: usize> Ends<WORDS> for Array<WORDS> {
 
 pub fn start_array_queue(words: usize) -> Result<Box<dyn Measured>> {
     fn start_it<const WORDS: usize>() -> Result<Box<dyn Measured>> {
-        let (there, back) = (Arc::new(ArrayQueue::new(slots(WORDS))), Arc::new(ArrayQueue::new(slots(WORDS))));
+        let (there, back) =
+            (Arc::new(ArrayQueue::new(slots(WORDS))), Arc::new(ArrayQueue::new(slots(WORDS))));
         start("ArrayQueue", Array::<WORDS>(there.clone(), back.clone()), Array(back, there))
     }
     with_words!(words, start_it())

@@ -37,6 +37,7 @@ fn stopped() -> Arc<AtomicBool> {
 fn scribble(region: &Region, random: &mut Random, stopped: &AtomicBool) {
     let words = region.bytes() as u64 / 8;
     while !stopped.swap(false, Ordering::Relaxed) {
+        // nothing else goes with it
         // Long pauses at first: those who work get somewhere.
         std::thread::sleep(Duration::from_micros(random.below(2000)));
         for _ in 0..random.below(20) {
