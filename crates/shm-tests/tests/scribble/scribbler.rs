@@ -36,8 +36,8 @@ fn stopped() -> Arc<AtomicBool> {
 /// Writes words of all sorts to places of all sorts, mostly among the first, in bursts.
 fn scribble(region: &Region, random: &mut Random, stopped: &AtomicBool) {
     let words = region.bytes() as u64 / 8;
-    while !stopped.swap(false, Ordering::Relaxed) {
-        // nothing else goes with it
+    let over = || stopped.swap(false, Ordering::Relaxed); // nothing else goes with it
+    while !over() {
         // Long pauses at first: those who work get somewhere.
         std::thread::sleep(Duration::from_micros(random.below(2000)));
         for _ in 0..random.below(20) {
