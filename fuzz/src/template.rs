@@ -25,7 +25,7 @@ pub const CHARACTERS: usize = 7;
 /// Those that a handle with this enemy is at home in.
 pub fn of_enemy(enemy: Enemy) -> &'static [usize] {
     match enemy {
-        Enemy::Producer => &[1, 2, 3, 4, 5, 6, CHARACTERS],
+        Enemy::Producer | Enemy::Vandal => &[1, 2, 3, 4, 5, 6, CHARACTERS],
         Enemy::Consumer => &[1, 2, 3, 4, 5, 6],
         Enemy::Anybody => &[8, 9, 10],
     }
