@@ -192,3 +192,9 @@ fn private() {
     ];
     prints(env!("CARGO_BIN_EXE_private"), &lines);
 }
+
+#[test]
+fn sealed() {
+    let lines = ["order: buy 10", "order: sell 7", "order: cancel", "that was all of them"];
+    prints(env!("CARGO_BIN_EXE_sealed"), &lines);
+}

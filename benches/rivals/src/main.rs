@@ -1,92 +1,74 @@
-//! `cargo run --release` here: many senders and many receivers, the MPMC ring between processes beside crossbeam's
-//! ArrayQueue between threads (it can not do more), messages of 56 bytes, every one of them verified.
+//! `cargo run --release` here: shmring beside other queues, in one run, by the same loops, every message verified.
 //!
-//! Each cell is measured several times, both in turn; shown are the medians and the range. A participant is pinned to
-//! a processor, senders and receivers in turn. Time is from the first participant's start to the last one's end.
+//! Between processes where a queue can be, otherwise between threads of one. Everything spins, as far as it can. All in
+//! turn, three times; shown are the medians and the range, and ratios to the best of shmring. `--json FILE` writes them for
+//! the report.
 
-mod array_queue;
-mod payload;
-mod ring;
+mod debris;
+mod measure;
+mod rivals;
+mod words;
 
-use std::time::Duration;
+use measure::{Latency, Rate, Scale, Table};
+use shm_measure::{Result, spread::Spread};
 
-/// Messages in one measurement, unless the first argument says otherwise.
-const MESSAGES: u64 = 4_000_000;
-const ROUNDS: usize = 5;
-const CAPACITIES: [u64; 2] = [1024, 16_384];
-const PAIRS: [u64; 3] = [1, 2, 4];
-
-/// One measurement: so many senders and as many receivers.
-#[derive(Clone, Copy)]
-struct Case {
-    capacity: u64,
-    pairs: u64,
-    /// Messages of each sender.
-    each: u64,
-}
-
-impl Case {
-    fn messages(&self) -> u64 {
-        self.each * self.pairs
+fn main() -> Result<()> {
+    if shm_measure::play_with(rivals::open)? {
+        return Ok(());
+    }
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    debris::sweep();
+    let table = Table::measure();
+    debris::sweep();
+    let table = table?;
+    print(&table);
+    match arguments.as_slice() {
+        [] => Ok(()),
+        [option, file] if option == "--json" => {
+            Ok(std::fs::write(file, serde_json::to_string_pretty(&table)?)?)
+        }
+        _ => Err("unknown arguments; there is --json FILE".into()),
     }
 }
 
-fn main() {
-    let arguments: Vec<String> = std::env::args().collect();
-    if arguments.get(1).is_some_and(|first| first == ring::CHILD) {
-        return ring::take_part(&arguments[2..]);
-    }
-    let messages = arguments.get(1).map_or(MESSAGES, |count| count.parse().expect("a number of messages"));
-    println!("56-byte messages, {messages} in each of {ROUNDS} measurements, {} processors", processors());
-    println!("million messages a second: median (least to most)");
-    for capacity in CAPACITIES {
-        for pairs in PAIRS {
-            let case = Case { capacity, pairs, each: messages / pairs };
-            let (mut ours, mut theirs) = (Vec::new(), Vec::new());
-            for _ in 0..ROUNDS {
-                ours.push(rate(&case, ring::measure(&case)));
-                theirs.push(rate(&case, array_queue::measure(&case)));
-            }
-            let (ours, theirs) = (Spread::of(ours), Spread::of(theirs));
-            let ratio = ours.median / theirs.median;
-            println!(
-                "capacity {capacity:6}  {pairs}p{pairs}c  shmring {ours}  ArrayQueue {theirs}  ratio {ratio:.2}"
-            );
+fn ratio(ours: f64, theirs: f64) -> String {
+    if theirs > 0.0 { format!("{:.2}", ours / theirs) } else { "-".to_owned() }
+}
+
+fn is_ours(name: &str) -> bool {
+    name.starts_with("shmring")
+}
+
+fn print(table: &Table) {
+    for size in measure::SIZES {
+        println!(
+            "\n{size} bytes, one to one, one message per call      million messages a second   shmring by it"
+        );
+        let rows: Vec<(&str, Spread)> = of_size(&table.throughput, size);
+        let ours = rows.iter().filter(|row| is_ours(row.0)).map(|row| row.1.median).fold(0.0, f64::max);
+        for (name, spread) in rows {
+            println!("{name:44}  {:>24}   {:>6}", spread.to_string(), ratio(ours, spread.median));
         }
     }
-}
-
-fn rate(case: &Case, time: Duration) -> f64 {
-    case.messages() as f64 / time.as_secs_f64() / 1e6
-}
-
-struct Spread {
-    least: f64,
-    median: f64,
-    most: f64,
-}
-
-impl Spread {
-    fn of(mut values: Vec<f64>) -> Self {
-        values.sort_by(f64::total_cmp);
-        Self { least: values[0], median: values[values.len() / 2], most: values[values.len() - 1] }
+    println!("\n64 bytes, round trips                              p50 ns    p99.9 ns   it by shmring");
+    let best = |rows: &[Latency]| rows.iter().filter(|row| is_ours(&row.name)).map(|row| row.p50_ns).min();
+    let ours = best(&table.latency).unwrap_or_default() as f64;
+    for Latency { name, p50_ns, p999_ns, .. } in &table.latency {
+        println!("{name:44}  {p50_ns:>10}  {p999_ns:>10}   {:>6}", ratio(*p50_ns as f64, ours));
+    }
+    println!(
+        "\n56 bytes, many to many       capacity  participants   million messages a second   shmring by it"
+    );
+    for Scale { name, capacity, pairs, runs_m_per_s } in &table.scale {
+        let spread = Spread::of(runs_m_per_s);
+        let same = |row: &&Scale| is_ours(&row.name) && (row.capacity, row.pairs) == (*capacity, *pairs);
+        let ours = table.scale.iter().find(same).map_or(0.0, |row| Spread::of(&row.runs_m_per_s).median);
+        let (rate, ratio) = (spread.to_string(), ratio(ours, spread.median));
+        println!("{name:26}  {capacity:>9}  {pairs:>5} + {pairs}   {rate:>24}   {ratio:>6}");
     }
 }
 
-impl std::fmt::Display for Spread {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{:6.1} ({:.1} to {:.1})", self.median, self.least, self.most)
-    }
-}
-
-fn processors() -> usize {
-    std::thread::available_parallelism().map_or(1, usize::from)
-}
-
-/// Keeps the calling thread on one processor.
-fn pin(participant: u64) {
-    let mut set = rustix::thread::CpuSet::new();
-    set.set(participant as usize % processors());
-    // Where it is not allowed, the measurement is a little less steady.
-    let _ = rustix::thread::sched_setaffinity(None, &set);
+fn of_size(rows: &[Rate], size: usize) -> Vec<(&str, Spread)> {
+    let rows = rows.iter().filter(|row| row.size == size);
+    rows.map(|row| (row.name.as_str(), Spread::of(&row.runs_m_per_s))).collect()
 }

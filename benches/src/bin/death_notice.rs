@@ -9,9 +9,9 @@
 //! are two processors: otherwise the sleeper may have to wait for the one that takes the dead process down.
 
 use hdrhistogram::Histogram;
-use shm_benches::names::{Fleeting, sweep};
-use shm_benches::{Result, cores};
 use shm_core::{Access, Deadline, LifeState, Name, Options, life, wait_any};
+use shm_measure::names::{Fleeting, sweep};
+use shm_measure::{Result, cores};
 use shm_ring::layout::{mpmc, spsc};
 use shm_ring::{Consumer, End, Error, Producer, Receiver, Sender};
 use std::io::{Read, Write};

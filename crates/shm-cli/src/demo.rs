@@ -31,6 +31,7 @@ mod transport;
 
 use crate::context::Context;
 use crate::failure::Failure;
+pub(crate) use children::await_signal;
 use conductor::Conductor;
 use roles::{Assignment, Load};
 

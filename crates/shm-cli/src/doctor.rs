@@ -51,6 +51,8 @@ struct Verdict {
     to_redeliver: u64,
     /// The ring was removed, or would be.
     removed: bool,
+    /// The machine was restarted since the ring was used; what was flushed before is set up again, or would be.
+    restarted: bool,
     /// What stands against it.
     error: Option<String>,
 }
@@ -126,11 +128,12 @@ impl Verdict {
     fn of(name: &str, repair: &Repair, dry_run: bool) -> Self {
         Self {
             name: name.to_owned(),
-            sound: repair.busy == 0 && (!dry_run || repair.repaired == 0),
+            sound: repair.busy == 0 && (!dry_run || repair.repaired == 0 && !repair.restarted),
             dead: repair.dead.iter().map(|who| who.pid).collect(),
             repaired: repair.repaired,
             to_redeliver: repair.to_redeliver,
             removed: false,
+            restarted: repair.restarted,
             error: (repair.busy > 0)
                 .then(|| "others are in the middle of their operations; try again".to_owned()),
         }
@@ -145,6 +148,7 @@ impl Verdict {
             repaired: 0,
             to_redeliver: 0,
             removed: false,
+            restarted: false,
             error,
         }
     }
@@ -162,6 +166,10 @@ impl Verdict {
         }
         if self.to_redeliver > 0 {
             words.push(format!("{} messages wait to be handed out again", self.to_redeliver));
+        }
+        if self.restarted {
+            let done = if dry_run { "to be set up" } else { "set up" };
+            words.push(format!("the machine was restarted; what was flushed before is {done} again"));
         }
         if self.removed {
             words.push(if dry_run { "unused, to be removed" } else { "unused, removed" }.to_owned());

@@ -44,6 +44,11 @@ impl Failure {
         Self { status, message: None }
     }
 
+    /// What the program exits with.
+    pub(crate) fn status(&self) -> Status {
+        self.status
+    }
+
     /// Says the message on standard error, and what the program exits with.
     pub(crate) fn report(&self) -> ExitCode {
         if let Some(message) = &self.message {

@@ -1,5 +1,6 @@
 //! The program `shmring`: makes rings between processes, moves data through them and shows them.
 
+mod bench;
 mod context;
 mod create;
 mod demo;
@@ -63,6 +64,7 @@ enum Verb {
     Rm(rm::Arguments),
     Doctor(doctor::Arguments),
     Demo(demo::Arguments),
+    Bench(bench::Arguments),
 }
 
 impl Verb {
@@ -77,11 +79,18 @@ impl Verb {
             Self::Rm(arguments) => rm::run(arguments, context),
             Self::Doctor(arguments) => doctor::run(arguments, context),
             Self::Demo(arguments) => demo::run(arguments, context),
+            Self::Bench(arguments) => bench::run(arguments),
         }
     }
 }
 
 fn main() -> ExitCode {
+    // A copy of this program has the other end of what is measured.
+    match shm_measure::play() {
+        Ok(false) => {}
+        Ok(true) => return ExitCode::SUCCESS,
+        Err(_) => return ExitCode::FAILURE, // the one who measures was told
+    }
     let done = match CommandLine::try_parse() {
         Ok(command_line) => {
             let context = Context::from_environment();

@@ -56,10 +56,12 @@ pub(crate) fn run(arguments: &Arguments, context: &Context) -> Result<(), Failur
     match attach(arguments, context, &signals)? {
         Source::One(mut consumer) => {
             receive_all(&mut consumer, arguments, &signals)?;
+            consumer.flush()?;
             consumer.close();
         }
         Source::Many(mut receiver) => {
             receive_each(&mut receiver, arguments, &signals)?;
+            receiver.flush()?;
             receiver.close();
         }
     }

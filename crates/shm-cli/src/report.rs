@@ -54,6 +54,8 @@ pub(crate) struct Report {
     poisoned: bool,
     /// It is being removed.
     removed: bool,
+    /// It is in a file, and the machine was restarted since: what was flushed before waits, and counts begin anew.
+    restarted: bool,
     /// Which ring this is, of all that had its name.
     instance: String,
     /// When it was created, in nanoseconds since 1970.
@@ -108,6 +110,7 @@ impl Report {
             limbo: status.limbo,
             poisoned: status.poisoned,
             removed: status.removed,
+            restarted: status.restarted,
             instance: status.instance.to_string(),
             created_unix_ns: status.created_unix_ns,
         }
@@ -150,6 +153,9 @@ impl Report {
             (false, true) => "messages of any length, handed out again after a death",
         };
         let condition = match (self.poisoned, self.removed) {
+            _ if self.restarted => {
+                "from before a restart of the machine: whoever comes next finds what was flushed"
+            }
             (true, _) => "corrupt: remove it and create it anew",
             (_, true) => "being removed",
             _ => "good",

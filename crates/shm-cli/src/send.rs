@@ -22,7 +22,8 @@ const SLICE: Duration = Duration::from_millis(100);
 ///
 /// Each line is sent as soon as it is read, without its newline. When the ring is full, sending waits for a
 /// receiver. At the end of its input it closes the stream and ends with 0, received or not: what was sent stays
-/// in the ring. Interrupted or failing, it leaves without closing, and receivers are told so.
+/// in the ring; in a file, it is on the disk by then. Interrupted or failing, it leaves without closing, and
+/// receivers are told so.
 #[derive(clap::Args, Debug)]
 pub(crate) struct Arguments {
     /// The ring
@@ -79,7 +80,10 @@ pub(crate) fn run(arguments: &Arguments, context: &Context) -> Result<(), Failur
         note(&format!("the ring was full: {dropped} of {messages} messages were dropped"));
     }
     // Any failure leaves without closing.
-    sent.map(|()| sender.sink.close())
+    sent?;
+    sender.sink.flush().map_err(explain)?;
+    sender.sink.close();
+    Ok(())
 }
 
 fn attach(arguments: &Arguments, context: &Context) -> Result<Sink, Failure> {

@@ -110,6 +110,14 @@ impl Sink {
         }
     }
 
+    /// Waits until a ring in a file is on the disk.
+    pub(crate) fn flush(&mut self) -> Result<()> {
+        match self {
+            Self::One(producer) => producer.flush(),
+            Self::Many(sender) => sender.flush(),
+        }
+    }
+
     pub(crate) fn close(self) {
         match self {
             Self::One(producer) => producer.close(),

@@ -4,7 +4,10 @@
 
 #![allow(unsafe_code)] // raw pointers into shared memory: this file, `copy` and `region` only
 
+#[cfg(not(loom))]
 pub(crate) use crate::copy::{from_shared, to_shared};
+#[cfg(loom)]
+pub(crate) use crate::model::memory::{from_shared, to_shared};
 use crate::sync::{AtomicU32, AtomicU64, Ordering};
 use core::ptr::NonNull;
 use rustix::io::Errno;
@@ -38,27 +41,41 @@ pub(crate) trait Atomic: Copy + Eq + core::fmt::Debug + 'static {
     ) -> Result<Self, Self>;
 }
 
+/// The word at a pointer: behind a reference that lives for the expression only, or a model's.
+macro_rules! word {
+    ($cell:expr) => {{
+        #[cfg(not(loom))]
+        let word = $cell.as_ref();
+        #[cfg(loom)]
+        let word = crate::model::memory::word::<_, Self>($cell);
+        word
+    }};
+}
+
 macro_rules! atomic {
     ($integer:ty, $cell:ty) => {
         impl Atomic for $integer {
             type Cell = $cell;
             #[inline(always)]
+            #[cfg_attr(loom, track_caller)] // see `model::weaken`
             unsafe fn load(cell: NonNull<$cell>, ordering: Ordering) -> Self {
                 #[cfg(shmring_hostile)]
                 crate::hostile::before_load(cell.as_ptr().cast(), size_of::<Self>());
                 // SAFETY: the caller's promise; the reference lives for this expression only.
-                unsafe { cell.as_ref() }.load(ordering)
+                unsafe { word!(cell) }.load(ordering)
             }
             #[inline(always)]
+            #[cfg_attr(loom, track_caller)] // see `model::weaken`
             unsafe fn store(cell: NonNull<$cell>, value: Self, ordering: Ordering) {
                 #[cfg(shmring_hostile)]
                 if !crate::hostile::before_store(cell.as_ptr().cast(), size_of::<Self>()) {
                     return;
                 }
                 // SAFETY: the caller's promise; the reference lives for this expression only.
-                unsafe { cell.as_ref() }.store(value, ordering)
+                unsafe { word!(cell) }.store(value, ordering)
             }
             #[inline(always)]
+            #[cfg_attr(loom, track_caller)] // see `model::weaken`
             unsafe fn fetch_add(cell: NonNull<$cell>, value: Self, ordering: Ordering) -> Self {
                 #[cfg(shmring_hostile)]
                 if !crate::hostile::before_exchange(cell.as_ptr().cast(), size_of::<Self>()) {
@@ -66,9 +83,10 @@ macro_rules! atomic {
                     return unsafe { Self::load(cell, Ordering::Relaxed) }; // what the dead see is nothing to anybody
                 }
                 // SAFETY: the caller's promise; the reference lives for this expression only.
-                unsafe { cell.as_ref() }.fetch_add(value, ordering)
+                unsafe { word!(cell) }.fetch_add(value, ordering)
             }
             #[inline(always)]
+            #[cfg_attr(loom, track_caller)] // see `model::weaken`
             unsafe fn fetch_or(cell: NonNull<$cell>, value: Self, ordering: Ordering) -> Self {
                 #[cfg(shmring_hostile)]
                 if !crate::hostile::before_exchange(cell.as_ptr().cast(), size_of::<Self>()) {
@@ -76,9 +94,10 @@ macro_rules! atomic {
                     return unsafe { Self::load(cell, Ordering::Relaxed) }; // what the dead see is nothing to anybody
                 }
                 // SAFETY: the caller's promise; the reference lives for this expression only.
-                unsafe { cell.as_ref() }.fetch_or(value, ordering)
+                unsafe { word!(cell) }.fetch_or(value, ordering)
             }
             #[inline(always)]
+            #[cfg_attr(loom, track_caller)] // see `model::weaken`
             unsafe fn compare_exchange(
                 cell: NonNull<$cell>,
                 current: Self,
@@ -91,7 +110,7 @@ macro_rules! atomic {
                     return Ok(current); // what the dead see is nothing to anybody
                 }
                 // SAFETY: the caller's promise; the reference lives for this expression only.
-                unsafe { cell.as_ref() }.compare_exchange(current, new, success, failure)
+                unsafe { word!(cell) }.compare_exchange(current, new, success, failure)
             }
         }
     };
@@ -113,6 +132,9 @@ pub(crate) unsafe fn futex_wait(
 ) -> Result<(), Errno> {
     #[cfg(shmring_hostile)]
     crate::hostile::before_load(cell.as_ptr().cast(), size_of::<u32>());
+    #[cfg(loom)]
+    // SAFETY: the caller's promise.
+    return unsafe { crate::model::memory::futex_wait(cell, expected) };
     // SAFETY: the caller's promise; the kernel reads the word atomically.
     let word = unsafe { cell.as_ref() };
     futex::wait_bitset(word, futex::Flags::empty(), expected, deadline, core::num::NonZeroU32::MAX)
@@ -132,6 +154,9 @@ pub(crate) fn futex_waiter(cell: NonNull<AtomicU32>, expected: u32) -> futex::Wa
 /// # Safety
 /// `cell` is aligned and mapped.
 pub(crate) unsafe fn futex_wake_all(cell: NonNull<AtomicU32>) -> Result<usize, Errno> {
+    #[cfg(loom)]
+    // SAFETY: the caller's promise.
+    return Ok(unsafe { crate::model::memory::futex_wake_all(cell) });
     // SAFETY: the caller's promise; the kernel only looks the word's page up.
     let word = unsafe { cell.as_ref() };
     futex::wake(word, futex::Flags::empty(), i32::MAX as u32)

@@ -38,6 +38,9 @@
 //! # }
 //! ```
 
+// A model uses but a part of the library.
+#![cfg_attr(loom, allow(dead_code, unreachable_code, unused_imports, unused_variables))]
+
 #[cfg(not(target_pointer_width = "64"))]
 compile_error!("shm-core needs 64-bit atomics and addresses");
 
@@ -57,6 +60,8 @@ pub mod line;
 pub mod lock;
 pub mod maps;
 pub mod memfd;
+#[cfg(loom)]
+pub mod model;
 pub mod name;
 pub mod object;
 pub mod offset;

@@ -33,6 +33,8 @@ pub enum Lock {
 /// # Errors
 /// When the file system has no such locks, or the descriptor's access does not allow this one.
 pub fn try_lock(file: impl AsFd, byte: u64, lock: Lock) -> Result<bool> {
+    #[cfg(loom)]
+    return Ok(crate::model::kernel::try_lock(file.as_fd().as_raw_fd(), byte));
     let kind = match lock {
         Lock::Shared => libc::F_RDLCK,
         Lock::Exclusive => libc::F_WRLCK,
@@ -52,6 +54,8 @@ pub fn try_lock(file: impl AsFd, byte: u64, lock: Lock) -> Result<bool> {
 /// # Errors
 /// When the file system has no such locks.
 pub fn unlock(file: impl AsFd, byte: u64) -> Result<()> {
+    #[cfg(loom)]
+    return Ok(crate::model::kernel::unlock(file.as_fd().as_raw_fd(), byte));
     call(file, libc::F_OFD_SETLK, &mut record(byte, libc::F_UNLCK)).map_err(|source| Error::System {
         call: "fcntl(F_OFD_SETLK)",
         object: format!("byte {byte}"),
@@ -64,6 +68,8 @@ pub fn unlock(file: impl AsFd, byte: u64) -> Result<()> {
 /// # Errors
 /// When the file system has no such locks.
 pub fn is_free(file: impl AsFd, byte: u64) -> Result<bool> {
+    #[cfg(loom)]
+    return Ok(crate::model::kernel::is_free(file.as_fd().as_raw_fd(), byte));
     let mut record = record(byte, libc::F_WRLCK);
     match call(file, libc::F_OFD_GETLK, &mut record) {
         Ok(()) => Ok(i32::from(record.l_type) == libc::F_UNLCK),

@@ -39,7 +39,7 @@ use crate::clock::Deadline;
 use crate::error::{Error, Result};
 use control::Part;
 pub use control::peer;
-use rustix::event::{PollFd, PollFlags, poll};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::{Errno, IoSlice};
 use rustix::net::sockopt::{set_socket_passcred, socket_domain, socket_type};
 use rustix::net::{AddressFamily, SendAncillaryBuffer, SendAncillaryMessage, SendFlags, SocketType, sendmsg};
@@ -51,6 +51,7 @@ pub const DESCRIPTORS_MAX: usize = 253;
 
 /// What the socket is called in errors.
 const SOCKET: &str = "a Unix socket";
+const AT_ONCE: Timespec = Timespec { tv_sec: 0, tv_nsec: 0 };
 
 /// Who a process is, as the kernel says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -80,6 +81,24 @@ pub struct Received {
 /// When the system refuses.
 pub fn identify_senders(socket: impl AsFd) -> Result<()> {
     set_socket_passcred(socket, true).map_err(|errno| Error::system("setsockopt(SO_PASSCRED)", SOCKET, errno))
+}
+
+/// Whether the other end of a connected socket is closed, by its process or by the kernel when that died; or shut
+/// down for writing. Never blocks, and takes nothing of what was sent. Bytes that came before the end do not hide it.
+///
+/// A process that got a copy of the other end, by a fork for instance, keeps it open.
+///
+/// # Errors
+/// When the system refuses.
+pub fn has_ended(socket: impl AsFd) -> Result<bool> {
+    let mut polled = [PollFd::new(&socket, PollFlags::IN | PollFlags::RDHUP)];
+    while let Err(errno) = poll(&mut polled, Some(&AT_ONCE)) {
+        if errno != Errno::INTR {
+            return Err(Error::system("poll", SOCKET, errno));
+        }
+    }
+    let [seen] = polled.map(|one| one.revents());
+    Ok(seen.intersects(PollFlags::HUP | PollFlags::RDHUP | PollFlags::ERR | PollFlags::NVAL))
 }
 
 /// Sends the payload, at least one byte, with the descriptors. Blocks until the socket takes all of it, at most until

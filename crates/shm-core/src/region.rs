@@ -2,6 +2,8 @@
 
 #![allow(unsafe_code)] // raw pointers into shared memory: this file, `access` and `copy` only
 
+#[cfg(not(loom))]
+mod heap;
 mod mapping;
 mod options;
 mod protect;
@@ -10,12 +12,15 @@ mod upkeep;
 
 use crate::access::{self, Atomic};
 use crate::error::{Error, Result};
-use crate::line::{LINE_BYTES, Line};
+#[cfg(loom)]
+use crate::model::memory::Memory as Heap;
 use crate::offset::Span;
 use crate::word::{ReadWord, Word, Words};
 use bytemuck::{AnyBitPattern, CheckedBitPattern, NoUninit};
 use core::mem::MaybeUninit;
 use core::ptr::NonNull;
+#[cfg(not(loom))]
+use heap::Heap;
 pub(crate) use mapping::{Mapping, Origin};
 pub use options::{Advice, Holes, Inheritance, MapOptions};
 pub use protect::Protection;
@@ -38,7 +43,7 @@ pub(crate) enum Backing {
     /// A mapping of an object.
     Mapping(Mapping),
     /// Private memory: tests run the very code of the rings over it.
-    Heap(Box<[HeapLine]>),
+    Heap(Heap),
     /// Memory that is neither mapped from a descriptor nor private, and is given back in its own way. With its bytes.
     Held(Box<dyn Held>, usize),
 }
@@ -49,14 +54,11 @@ pub(crate) trait Held: Send + Sync {
     fn base(&self) -> *mut u8;
 }
 
-/// A line of private memory that is written through raw pointers.
-pub(crate) type HeapLine = Line<core::cell::UnsafeCell<[u8; LINE_BYTES]>>;
-
 impl Backing {
     fn base(&self) -> *mut u8 {
         match self {
             Self::Mapping(mapping) => mapping.base(),
-            Self::Heap(lines) => core::cell::UnsafeCell::raw_get(lines.as_ptr().cast()),
+            Self::Heap(heap) => heap.base(),
             Self::Held(held, _) => held.base(),
         }
     }
@@ -127,9 +129,11 @@ impl Region {
     /// # Errors
     /// [`Error::ZeroLength`] when `bytes` is zero.
     pub fn on_heap(bytes: usize) -> Result<Self> {
-        let lines =
-            (0..bytes.div_ceil(LINE_BYTES)).map(|_| Line(core::cell::UnsafeCell::new([0; LINE_BYTES])));
-        Self::from_backing(Backing::Heap(lines.collect()), bytes, Access::ReadWrite)
+        Self::from_heap(Heap::new(bytes), bytes)
+    }
+
+    pub(crate) fn from_heap(heap: Heap, bytes: usize) -> Result<Self> {
+        Self::from_backing(Backing::Heap(heap), bytes, Access::ReadWrite)
     }
 
     fn from_backing(backing: Backing, bytes: usize, access: Access) -> Result<Self> {

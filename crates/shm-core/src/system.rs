@@ -6,6 +6,7 @@ use crate::region::Region;
 use rustix::fs::{self, Mode, OFlags};
 use rustix::io::Errno;
 use rustix::thread::{MembarrierCommand, futex, membarrier, membarrier_query};
+use std::sync::OnceLock;
 
 /// Room in the file system of named objects.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,6 +39,21 @@ pub fn has_unnamed_files(directory: &Directory) -> bool {
     fs::open(directory.path(), flags, Mode::RUSR | Mode::WUSR).is_ok()
 }
 
+/// Which run of the machine this is: a random number that the kernel makes when it starts. `None` where `/proc` can
+/// not be read.
+pub fn boot_id() -> Option<[u8; 16]> {
+    static BOOT_ID: OnceLock<Option<[u8; 16]>> = OnceLock::new();
+    *BOOT_ID.get_or_init(|| parse_boot_id(&std::fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?))
+}
+
+/// Thirty-two hexadecimal digits, with dashes between them.
+fn parse_boot_id(text: &str) -> Option<[u8; 16]> {
+    let digits: String = text.trim().chars().filter(|&character| character != '-').collect();
+    let is_one = digits.len() == 32 && digits.bytes().all(|digit| digit.is_ascii_hexdigit());
+    let number = is_one.then(|| u128::from_str_radix(&digits, 16).ok())??;
+    Some(number.to_be_bytes())
+}
+
 /// Whether one thread can wait on several futexes (`futex_waitv`, Linux 5.16). A container's filter that
 /// forbids it counts as absence.
 pub fn has_futex_waitv() -> bool {
@@ -58,12 +74,18 @@ pub fn has_membarrier() -> bool {
 /// Registers this process as a publisher whose running threads a sleeper's [`heavy_fence`] reaches;
 /// `false` when the kernel has no such thing.
 pub fn register_for_heavy_fences() -> bool {
+    #[cfg(loom)]
+    return crate::model::kernel::has_membarrier();
+    #[cfg(not(loom))]
     membarrier(MembarrierCommand::RegisterGlobalExpedited).is_ok()
 }
 
 /// A full fence here and on every processor that runs a registered process; `false` when the kernel
 /// refuses, in which case not even a fence here was executed.
 pub fn heavy_fence() -> bool {
+    #[cfg(loom)]
+    return crate::model::kernel::membarrier();
+    #[cfg(not(loom))]
     membarrier(MembarrierCommand::GlobalExpedited).is_ok()
 }
 

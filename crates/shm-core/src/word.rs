@@ -47,6 +47,7 @@ impl<W: Atomic> ReadWord<W> {
 
     /// Loads the word.
     #[inline(always)]
+    #[cfg_attr(loom, track_caller)] // see `model::weaken`
     pub fn load(&self, ordering: Ordering) -> W {
         // SAFETY: see `cell`.
         unsafe { W::load(self.cell, ordering) }
@@ -66,12 +67,14 @@ impl<W: Atomic> Word<W> {
 
     /// Loads the word.
     #[inline(always)]
+    #[cfg_attr(loom, track_caller)] // see `model::weaken`
     pub fn load(&self, ordering: Ordering) -> W {
         self.inner.load(ordering)
     }
 
     /// Stores the word.
     #[inline(always)]
+    #[cfg_attr(loom, track_caller)] // see `model::weaken`
     pub fn store(&self, value: W, ordering: Ordering) {
         // SAFETY: see `ReadWord::cell`; the mapping is writable, or there would be no `Word`.
         unsafe { W::store(self.inner.cell, value, ordering) }
@@ -79,6 +82,7 @@ impl<W: Atomic> Word<W> {
 
     /// Adds, wrapping around, and returns what was there.
     #[inline(always)]
+    #[cfg_attr(loom, track_caller)] // see `model::weaken`
     pub fn fetch_add(&self, value: W, ordering: Ordering) -> W {
         // SAFETY: as in `store`.
         unsafe { W::fetch_add(self.inner.cell, value, ordering) }
@@ -86,6 +90,7 @@ impl<W: Atomic> Word<W> {
 
     /// Sets bits and returns what was there.
     #[inline(always)]
+    #[cfg_attr(loom, track_caller)] // see `model::weaken`
     pub fn fetch_or(&self, value: W, ordering: Ordering) -> W {
         // SAFETY: as in `store`.
         unsafe { W::fetch_or(self.inner.cell, value, ordering) }
@@ -96,6 +101,7 @@ impl<W: Atomic> Word<W> {
     /// # Errors
     /// The value that was there instead of `current`.
     #[inline(always)]
+    #[cfg_attr(loom, track_caller)] // see `model::weaken`
     pub fn compare_exchange(
         &self,
         current: W,
@@ -166,6 +172,7 @@ impl Words {
 
     /// Loads the word that holds byte `position` of the endless stream that wraps around the array.
     #[inline(always)]
+    #[cfg_attr(loom, track_caller)] // see `model::weaken`
     pub fn load(&self, position: u64, ordering: Ordering) -> u64 {
         // SAFETY: `cell` is one of the array's words.
         unsafe { u64::load(self.cell(position), ordering) }
@@ -176,6 +183,7 @@ impl Words {
     /// # Errors
     /// [`Error::ReadOnly`].
     #[inline(always)]
+    #[cfg_attr(loom, track_caller)] // see `model::weaken`
     pub fn store(&self, position: u64, value: u64, ordering: Ordering) -> Result<()> {
         if self.access != Access::ReadWrite {
             return Err(Error::ReadOnly);
@@ -191,6 +199,7 @@ impl Words {
     /// # Errors
     /// The value that was there instead of `current`.
     #[inline(always)]
+    #[cfg_attr(loom, track_caller)] // see `model::weaken`
     pub fn compare_exchange(
         &self,
         position: u64,

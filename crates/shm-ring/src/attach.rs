@@ -7,12 +7,16 @@ use crate::layout::spsc::Parts;
 use crate::layout::spsc::{CONSUMER_WAIT_OFFSET, NOTICE_OFFSET, PRODUCER_WAIT_OFFSET};
 use crate::layout::{FLAG_REDELIVERY, Geometry, NOTICE_POISONED, NOTICE_REMOVED};
 use crate::mpmc::exchange;
+use crate::restart;
+use crate::split::{self, Joined};
 use crate::wait::WaitStrategy;
 use shm_core::sync::Ordering;
 use shm_core::{
     Access, Deadline, Directory, Header, Identity, Name, Object, Options, Owner, Place, ReadWord, Region,
     Removal, Unnamed,
 };
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// Flags in a header that this library understands.
@@ -38,6 +42,8 @@ pub(crate) struct Settings {
     pub(crate) require_peer: bool,
     pub(crate) backstop: bool,
     pub(crate) schema: String,
+    /// A sealed ring is made over this.
+    pub(crate) socket: Option<Arc<OwnedFd>>,
 }
 
 /// What the ring is to carry, and what an existing one must carry.
@@ -68,7 +74,12 @@ pub(crate) struct Mapped {
 impl Mapped {
     /// Checks that the object, which is attended, holds a ring that carries the content. `gone` answers for one that
     /// is marked as removed.
-    fn of(object: Object, content: &Content, gone: impl FnOnce(&Object) -> Result<Error>) -> Result<Self> {
+    fn of(
+        object: Object,
+        content: &Content,
+        deadline: Deadline,
+        gone: impl FnOnce(&Object) -> Result<Error>,
+    ) -> Result<Self> {
         let (region, header, geometry) = read(&object, Access::ReadWrite)?;
         let wanted = &content.geometry;
         if geometry.kind != wanted.kind {
@@ -85,11 +96,51 @@ impl Mapped {
         if notices & NOTICE_POISONED != 0 {
             return Err(Error::Corrupt("a participant has found it so"));
         }
+        if restart::is_from_another_run(&object, &region)? {
+            restart::recover(&object, &region, header.instance, &geometry, deadline)?;
+        }
         Ok(Mapped { object, region, geometry, instance: header.instance })
     }
 }
 
+/// A ring of one producer and one consumer, before this side has its place there.
+pub(crate) enum Ground {
+    Named(Mapped),
+    Sealed(Joined),
+}
+
+impl Ground {
+    pub(crate) fn geometry(&self) -> Geometry {
+        match self {
+            Self::Named(mapped) => mapped.geometry,
+            Self::Sealed(joined) => joined.geometry,
+        }
+    }
+}
+
 impl Settings {
+    /// Opens or creates the ring of one producer and one consumer, or makes it with whoever is at the other end of the
+    /// socket.
+    pub(crate) fn ground(
+        &self,
+        mode: Mode,
+        content: &Content,
+        role: Role,
+        deadline: Deadline,
+    ) -> Result<Ground> {
+        let Some(socket) = &self.socket else {
+            return self.map(mode, content, deadline).map(Ground::Named);
+        };
+        let socket = socket.try_clone().map_err(|source| {
+            Error::from(shm_core::Error::System {
+                call: "fcntl(F_DUPFD_CLOEXEC)",
+                object: "the socket".to_owned(),
+                source,
+            })
+        })?;
+        split::join(self, content, role, socket, deadline).map(Ground::Sealed)
+    }
+
     fn locate(&self) -> Result<(Options, Name)> {
         let (options, name) = locate(&self.directory, &self.name)?;
         Ok((options.owner(self.owner).mode(self.mode), name))
@@ -98,12 +149,12 @@ impl Settings {
     /// Opens or creates the ring, as `mode` says, before the deadline.
     pub(crate) fn map(&self, mode: Mode, content: &Content, deadline: Deadline) -> Result<Mapped> {
         if let Some(memory) = &self.memory {
-            return map_unnamed(memory, mode, content);
+            return map_unnamed(memory, mode, content, deadline);
         }
         let (options, name) = self.locate()?;
         loop {
             if mode != Mode::Create {
-                match Self::open(&options, &name, content) {
+                match Self::open(&options, &name, content, deadline) {
                     Err(error) if error.is_not_found() && mode == Mode::OpenOrCreate => {}
                     Err(error) if passes(&error) && !deadline.has_passed() => {
                         std::thread::sleep(RETRY.min(deadline.remaining()));
@@ -123,7 +174,7 @@ impl Settings {
         create_by(content, |bytes, initialise| options.create_with(name, bytes, initialise))
     }
 
-    fn open(options: &Options, name: &Name, content: &Content) -> Result<Mapped> {
+    fn open(options: &Options, name: &Name, content: &Content, deadline: Deadline) -> Result<Mapped> {
         let object = options.open(name, Access::ReadWrite)?;
         // Before anything is mapped: nobody shrinks an object that is attended.
         object.attend().map_err(|error| match error {
@@ -132,14 +183,15 @@ impl Settings {
             error => error,
         })?;
         let gone = |object: &Object| finish_removal(options, name, object);
-        Mapped::of(object, content, gone)
+        Mapped::of(object, content, deadline, gone)
     }
 
     /// Opens a ring once more that this process has open, on a description of its own.
     pub(crate) fn map_again(&self, instance: Identity, content: &Content) -> Result<Mapped> {
+        let deadline = Deadline::after(self.attach_timeout);
         let opened = match &self.memory {
-            Some(memory) => map_unnamed(memory, Mode::Open, content),
-            None => self.locate().and_then(|(options, name)| Self::open(&options, &name, content)),
+            Some(memory) => map_unnamed(memory, Mode::Open, content, deadline),
+            None => self.locate().and_then(|(options, name)| Self::open(&options, &name, content, deadline)),
         };
         match opened {
             Ok(mapped) if mapped.instance == instance => Ok(mapped),
@@ -159,6 +211,7 @@ fn create_by(
     let header = geometry.header(content.fingerprint)?;
     let object = create(geometry.object_bytes, &|region| {
         header.write(region)?;
+        restart::initialise(region, &header)?;
         if geometry.kind.is_mpmc() { exchange::initialise(region, &geometry) } else { Ok(()) }
     })?;
     let region = object.map(Access::ReadWrite)?;
@@ -166,7 +219,7 @@ fn create_by(
 }
 
 /// Opens or creates a ring that has no name.
-fn map_unnamed(memory: &Unnamed, mode: Mode, content: &Content) -> Result<Mapped> {
+fn map_unnamed(memory: &Unnamed, mode: Mode, content: &Content, deadline: Deadline) -> Result<Mapped> {
     loop {
         if mode != Mode::Create {
             match memory.open() {
@@ -174,7 +227,7 @@ fn map_unnamed(memory: &Unnamed, mode: Mode, content: &Content) -> Result<Mapped
                 Err(error) => return Err(error.into()),
                 Ok(object) => {
                     object.attend()?;
-                    return Mapped::of(object, content, |_| Ok(Error::Detached));
+                    return Mapped::of(object, content, deadline, |_| Ok(Error::Detached));
                 }
             }
         }

@@ -1,18 +1,51 @@
-//! One side's place at a ring, whatever the ring carries: the object it holds open, its seat, how it waits,
-//! and what it knows of the other side.
+//! One side's place at a ring, whatever the ring carries: what it holds open, its seat, how it waits, and what it
+//! knows of the other side.
 
-use crate::attach::{Mapped, Settings, wait_words};
+mod arrive;
+
 use crate::blocking::Place;
 use crate::error::{End, Error, Result, Role};
-use crate::layout::spsc::{CONSUMER_REGION_OFFSET, LIFE_OFFSET, PRODUCER_REGION_OFFSET, Parts};
 use crate::layout::{Geometry, NOTICE_POISONED, NOTICE_REMOVED};
-use crate::seat::{OwnSeat, Presence, Seat, Start};
+use crate::restart::Flusher;
+use crate::seat::{OwnSeat, Presence, Seat, Witness};
+use crate::split::Link;
 use crate::wait::WaitCounts;
 use crate::wait::pair::{Armed, Waiter};
 use crate::wait::patience::Patience;
 use crate::wait::vigil::Vigil;
 use shm_core::sync::Ordering;
-use shm_core::{Deadline, Guard, Life, Object, ReadWord, Region, Word};
+use shm_core::{Deadline, Guard, Life, Object, ReadWord};
+
+/// Nobody takes a seat of a sealed ring over.
+const SEALED_TENURE: u64 = 1;
+
+/// What keeps a ring together.
+#[derive(Debug)]
+enum Home {
+    /// An object that anybody may open who has the right to.
+    Named(Box<Named>),
+    /// Memory that two processes have sealed for each other, and the socket between them. Nobody else ever comes.
+    Sealed(Link),
+}
+
+#[derive(Debug)]
+struct Named {
+    object: Object,
+    flusher: Flusher,
+}
+
+impl Home {
+    fn witness(&self) -> Witness<'_> {
+        match self {
+            Self::Named(named) => Witness::Lock(&named.object),
+            Self::Sealed(link) => Witness::Socket(link),
+        }
+    }
+
+    fn is_sealed(&self) -> bool {
+        matches!(self, Self::Sealed(_))
+    }
+}
 
 /// One side's place at a ring. Dropping it leaves without closing.
 #[derive(Debug)]
@@ -30,11 +63,13 @@ pub(crate) struct Attachment {
     peer_life: ReadWord<u32>,
     // Before the object, whose page its word is on.
     _life: Option<Life>,
-    object: Object,
+    home: Home,
     geometry: Geometry,
     guard: Guard,
     closed: bool,
     corrupt: Option<&'static str>,
+    /// The end was told, and nobody comes after it.
+    over: bool,
     /// Whether the other side's end concerns this side.
     tell_ends: bool,
     /// The other side's newest tenure that this side has met.
@@ -44,72 +79,11 @@ pub(crate) struct Attachment {
 }
 
 impl Attachment {
-    /// Claims the seat of `role`, lets `resume` take over where its last holder was (it is given the number
-    /// of the new tenure and answers with where it begins), and sits down.
-    pub(crate) fn new<A>(
-        mapped: Mapped,
-        role: Role,
-        settings: &Settings,
-        deadline: Deadline,
-        resume: impl FnOnce(&Parts, u64) -> Result<(A, Start)>,
-    ) -> Result<(Self, A)> {
-        let Mapped { object, region, geometry, .. } = mapped;
-        let parts = Parts::of(&region, &geometry)?;
-        let seat = OwnSeat::claim(&object, &parts, role, deadline)?;
-        let [own, other] = wait_words(&parts, role);
-        let waiter = Waiter::new(own, other)?;
-        let resumed = resume(&parts, seat.number());
-        if let Err(Error::Corrupt(_)) = resumed {
-            waiter.leave_notice(NOTICE_POISONED);
-        }
-        let (algorithm, start) = resumed?;
-        let peer = Seat::of(&parts, role.peer())?;
-        // For a consumer, the producers up to now are one stream; an end of theirs may still be to be told.
-        // A producer only cares for consumers that it has met.
-        let (entered, gone) = match peer.presence(Some(&object))? {
-            Presence::NeverCame => (0, false),
-            Presence::Sits(number) => (number, false),
-            Presence::Gone(number, _) => (number, true),
-        };
-        let told = if role.sends() {
-            entered - u64::from(entered > 0 && !gone)
-        } else {
-            seat.told.load(Ordering::Relaxed) // own, or a predecessor's whose lock we hold
-        };
-        if told > entered {
-            waiter.leave_notice(NOTICE_POISONED);
-            return Err(Error::Corrupt("a side was told of a tenure that is still to come"));
-        }
-        let life = register(&object, own, role)?;
-        // Last: whoever fails before it has never been there.
-        seat.sit(start);
-        let mut attachment = Self {
-            role,
-            seat,
-            peer,
-            waiter,
-            patience: Patience::new(settings.wait),
-            vigil: Vigil::new(settings.backstop),
-            watched: None,
-            peer_life: other.0.read_word(other.1 + LIFE_OFFSET)?,
-            _life: life,
-            object,
-            geometry,
-            guard: Guard::new(),
-            closed: false,
-            corrupt: None,
-            tell_ends: !role.sends() || settings.require_peer,
-            entered,
-            told,
-        };
-        attachment.waiter.wake();
-        Ok((attachment, algorithm))
-    }
-
     /// What stands against any further call: a notice, or garbage found before.
     #[inline(always)]
     pub(crate) fn ready(&mut self) -> Result<()> {
-        let fine = self.waiter.peer_notice() == 0 && self.corrupt.is_none() && !self.guard.is_forked();
+        let fine = self.waiter.peer_notice() == 0 && self.corrupt.is_none() && !self.over;
+        let fine = fine && !self.guard.is_forked();
         if fine { Ok(()) } else { self.not_ready() }
     }
 
@@ -167,7 +141,7 @@ impl Attachment {
         if number <= self.entered {
             return Ok(());
         }
-        if number > self.peer.tenure()?.number {
+        if number > self.peer.tenure()?.number || self.home.is_sealed() {
             return Err(Error::Corrupt("a tenure has begun that is still to come"));
         }
         if self.tell_ends && self.told + 1 < number {
@@ -181,11 +155,20 @@ impl Attachment {
     /// Whether the other side has gone, as far as the kernel can say now.
     pub(crate) fn peers_have_gone(&self) -> Result<bool> {
         self.ours()?;
-        Ok(matches!(self.peer.presence(Some(&self.object))?, Presence::Gone(..)))
+        Ok(matches!(self.presence(true)?, Presence::Gone(..)))
     }
 
     pub(crate) fn geometry(&self) -> &Geometry {
         &self.geometry
+    }
+
+    /// See the handles' `flush`.
+    pub(crate) fn flush(&self, deadline: Deadline) -> Result<()> {
+        self.ours()?;
+        match &self.home {
+            Home::Named(named) => named.flusher.flush(&named.object, deadline),
+            Home::Sealed(_) => Ok(()),
+        }
     }
 
     pub(crate) fn counts(&self) -> WaitCounts {
@@ -206,6 +189,17 @@ impl Attachment {
     /// Leaves, having said all there was to say.
     pub(crate) fn close(&mut self) {
         self.closed = true;
+    }
+
+    /// Who is at the other side, as far as the kernel can say now if it is asked.
+    fn presence(&self, kernel: bool) -> Result<Presence> {
+        let presence = self.peer.presence(kernel.then(|| self.home.witness()))?;
+        match (&self.home, presence) {
+            (Home::Named(_), _) | (_, Presence::Sits(SEALED_TENURE) | Presence::Gone(SEALED_TENURE, _)) => {
+                Ok(presence)
+            }
+            _ => Err(Error::Corrupt("a sealed ring has one tenure on each side")),
+        }
     }
 
     /// Says at which position we stop, and wakes the other side, so that it learns of our end.
@@ -255,7 +249,7 @@ impl Place for Attachment {
         if !self.tell_ends {
             return Ok(None);
         }
-        let unheard = match self.peer.presence(kernel.then_some(&self.object))? {
+        let unheard = match self.presence(kernel)? {
             Presence::Gone(number, end) if number > self.told => {
                 Some((number, end.max(self.peer.worst_end(self.told, number - 1))))
             }
@@ -270,6 +264,7 @@ impl Place for Attachment {
 
     fn tell(&mut self, number: u64, end: End) -> Error {
         self.told = number;
+        self.over = self.home.is_sealed();
         self.vigil.calm();
         if !self.role.sends() {
             self.seat.told.store(number, Ordering::Relaxed); // own: read by successors, who hold our lock
@@ -278,8 +273,13 @@ impl Place for Attachment {
     }
 
     fn alone_for_good(&self) -> Result<bool> {
-        let detached = matches!(self.object.still_named(), Err(shm_core::Error::Detached { .. }));
-        Ok(detached && !matches!(self.peer.presence(Some(&self.object))?, Presence::Sits(_)))
+        let nobody_comes = match &self.home {
+            Home::Named(named) => {
+                matches!(named.object.still_named(), Err(shm_core::Error::Detached { .. }))
+            }
+            Home::Sealed(_) => true,
+        };
+        Ok(nobody_comes && !matches!(self.presence(true)?, Presence::Sits(_)))
     }
 
     #[cold]
@@ -291,7 +291,7 @@ impl Place for Attachment {
         }
         if let Some(what) = self.corrupt {
             Err(Error::Corrupt(what))
-        } else if notices & NOTICE_REMOVED != 0 {
+        } else if notices & NOTICE_REMOVED != 0 || self.over {
             Err(Error::Detached)
         } else {
             Ok(())
@@ -325,15 +325,4 @@ impl Drop for Attachment {
             self.leave();
         }
     }
-}
-
-/// Has the kernel mark our life word when we die. Where it does not do that, others learn of it at the end of a slice.
-fn register(object: &Object, own: (&Region, usize), role: Role) -> Result<Option<Life>> {
-    let region = if role.sends() { PRODUCER_REGION_OFFSET } else { CONSUMER_REGION_OFFSET };
-    let life = object.register_life((region + own.1 + LIFE_OFFSET) as u64).ok();
-    if life.is_none() {
-        let word: Word<u32> = own.0.word(own.1 + LIFE_OFFSET)?;
-        word.store(0, Ordering::Relaxed); // a predecessor's mark is not ours
-    }
-    Ok(life)
 }

@@ -103,7 +103,8 @@ pub enum Error {
     /// All that was sent is received, and the other side has gone. Told once for each end; the next call
     /// waits for the other side's successor.
     Disconnected(End),
-    /// The ring was removed; whoever opens its name gets another ring.
+    /// The ring was removed, and whoever opens its name gets another ring; or it is a sealed one, and the peer's end
+    /// was told.
     Detached,
     /// The shared state is one that no correct participant leaves. The ring is marked; nobody goes on.
     Corrupt(&'static str),
@@ -193,10 +194,12 @@ impl fmt::Display for Error {
             Self::Empty => f.write_str("the ring is empty; try again or wait for a message"),
             Self::TimedOut => f.write_str("timed out; the other side was too slow or is not there"),
             Self::Disconnected(end) => write!(f, "the other side {end}; wait for a successor or stop"),
-            Self::Detached => f.write_str("the ring was removed; open its name again for its successor"),
+            Self::Detached => {
+                f.write_str("the ring is gone; open its name, or connect, again for another one")
+            }
             Self::Corrupt(what) => write!(
                 f,
-                "the ring is corrupt ({what}): some process wrote where it must not; \
+                "the ring is corrupt ({what}): some process wrote where it must not, or its memory failed; \
                  stop its participants, remove it and create it anew"
             ),
             Self::TooLarge { length, max } => write!(

@@ -5,7 +5,8 @@ use crate::error::{End, Participant, Result, Role};
 use crate::layout::spsc::{Parts, TAIL_OFFSET};
 use crate::layout::{GEOMETRY_MESSAGE_BYTES, Geometry, Kind, NOTICE_POISONED, NOTICE_REMOVED};
 use crate::mpmc::overview;
-use crate::seat::{Presence, Seat};
+use crate::restart;
+use crate::seat::{Presence, Seat, Witness};
 use crate::spsc::bytes::walk;
 use crate::{ledger, statistics};
 use shm_core::{Access, Directory, Header, Identity, Object, Owner, Region, Unnamed};
@@ -53,6 +54,9 @@ pub struct Status {
     pub poisoned: bool,
     /// The ring was marked as removed.
     pub removed: bool,
+    /// The ring is in a file, and the machine was restarted since it was used last: whoever comes next finds the
+    /// `depth` messages that the last flush covered, and counts begin anew.
+    pub restarted: bool,
     /// Which ring this is, of all that had its name.
     pub instance: Identity,
     /// When it was created, in nanoseconds since 1970.
@@ -104,7 +108,10 @@ pub(crate) struct Traffic {
 fn status(object: &Object, region: &Region, header: &Header, geometry: &Geometry) -> Result<Status> {
     let stat = object.stat()?;
     let notices = notices(region, geometry)?;
-    let traffic = if geometry.kind.is_mpmc() {
+    let waiting = waiting_since_restart(object, region, header, geometry)?;
+    let traffic = if let Some(sent) = waiting {
+        Traffic { sent, ..Traffic::default() }
+    } else if geometry.kind.is_mpmc() {
         overview::traffic(object, region, geometry)?
     } else {
         spsc_traffic(object, geometry.kind, &Parts::of(region, geometry)?)?
@@ -130,9 +137,25 @@ fn status(object: &Object, region: &Region, header: &Header, geometry: &Geometry
         participants: traffic.participants,
         poisoned: notices & NOTICE_POISONED != 0,
         removed: notices & NOTICE_REMOVED != 0,
+        restarted: waiting.is_some(),
         instance: header.instance,
         created_unix_ns: header.created_unix_ns,
     })
+}
+
+/// Messages that the next one to come brings back, if the machine was restarted since the ring was used.
+fn waiting_since_restart(
+    object: &Object,
+    region: &Region,
+    header: &Header,
+    geometry: &Geometry,
+) -> Result<Option<u64>> {
+    if !restart::is_from_another_run(object, region)? {
+        return Ok(None);
+    }
+    let found = restart::recoverable(region, header.instance, geometry);
+    // Whoever came meanwhile has brought them back, and may have written over them.
+    if restart::is_from_another_run(object, region)? { found.map(Some) } else { Ok(None) }
 }
 
 fn spsc_traffic(object: &Object, kind: Kind, parts: &Parts) -> Result<Traffic> {
@@ -165,8 +188,10 @@ fn participants(object: &Object, kind: Kind, parts: &Parts) -> Result<Vec<Partic
     let mut found = Vec::new();
     for role in [Role::Producer, Role::Consumer] {
         let seat = Seat::of(parts, role)?;
-        let (tenure, alive) = match seat.presence(Some(object))? {
+        let (tenure, alive) = match seat.presence(Some(Witness::Lock(object)))? {
             Presence::Sits(tenure) => (tenure, true),
+            // Before a restart of the machine: no process of this run.
+            Presence::Gone(_, End::Died) if seat.pid() == 0 => continue,
             Presence::Gone(tenure, End::Died) => (tenure, false),
             Presence::Gone(..) | Presence::NeverCame => continue,
         };

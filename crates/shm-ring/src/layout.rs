@@ -1,11 +1,12 @@
 //! Where everything lies in a ring object. `docs/layout.md` says the same for readers in other languages.
 //!
 //! All rings begin with a [header](shm_core::header) that never changes after birth; what follows is
-//! the business of their kind: [`spsc`], [`mpmc`]. Here stands what they have in common: the numbers of the kinds
-//! and the sizes in the header.
+//! the business of their kind: [`spsc`], [`mpmc`]; in between lies what a [`restart`] of the machine needs. Here stands
+//! what they have in common: the numbers of the kinds and the sizes in the header.
 
 pub mod geometry;
 pub mod mpmc;
+pub mod restart;
 pub mod spsc;
 
 pub use geometry::{Geometry, Kind};

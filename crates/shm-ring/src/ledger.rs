@@ -10,6 +10,9 @@ use crate::layout::spsc::{LEDGER_COUNT_OFFSET, LEDGER_ENTRY_BYTES, LEDGER_POSITI
 use shm_core::sync::{Ordering, compiler_fence};
 use shm_core::{ReadWord, Region, Word};
 
+#[cfg(all(test, loom))]
+mod model;
+
 /// What a ledger says.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Balance {

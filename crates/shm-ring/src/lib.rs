@@ -44,6 +44,8 @@
 //! a fact at compile time within a process, and held by a lock between processes. A [`Sender`] or [`Receiver`] is
 //! [cloned](Sender::try_clone) for another thread; each clone is a participant.
 
+#![cfg_attr(loom, allow(dead_code))] // a model uses but a part of the library
+
 pub(crate) mod attach;
 pub(crate) mod attachment;
 pub(crate) mod blocking;
@@ -53,12 +55,16 @@ pub(crate) mod fingerprint;
 pub mod inspect;
 pub mod layout;
 pub(crate) mod ledger;
+#[cfg(all(test, loom))]
+mod model;
 pub(crate) mod mpmc;
 pub(crate) mod position;
 pub(crate) mod record;
 pub mod remove;
 pub mod repair;
+pub(crate) mod restart;
 pub(crate) mod seat;
+pub(crate) mod split;
 pub(crate) mod spsc;
 pub(crate) mod statistics;
 pub mod wait;

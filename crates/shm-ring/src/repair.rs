@@ -9,8 +9,13 @@ use crate::layout::mpmc::{DATA_WAIT_OFFSET, Parts, SPACE_WAIT_OFFSET};
 use crate::layout::spsc::{self, WAKE_OFFSET};
 use crate::mpmc::claim::{Claims, CleanUp};
 use crate::mpmc::seat::lock_byte;
+use crate::restart;
 use crate::wait::crowd::Crowd;
-use shm_core::{Access, Directory, Event, Object, Owner, Region, lock};
+use shm_core::{Access, Deadline, Directory, Event, Object, Owner, Region, lock};
+use std::time::Duration;
+
+/// So long another process that does the same is waited for.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// What a repair found, and did.
 #[derive(Clone, Debug, Default)]
@@ -23,6 +28,9 @@ pub struct Repair {
     pub repaired: u64,
     /// Messages that were in the hand of a dead receiver and wait to be handed out again.
     pub to_redeliver: u64,
+    /// The ring is in a file, and the machine was restarted since it was used last: what was flushed before is set up
+    /// again, or would be.
+    pub restarted: bool,
     /// Places that could not be cleared now, because others are in the middle of their operations: try again.
     pub busy: u64,
 }
@@ -46,7 +54,15 @@ pub fn repair_in(directory: &Directory, name: &str, dry_run: bool) -> Result<Rep
     if !dry_run {
         object.attend()?; // nobody removes it as unused meanwhile
     }
-    let (region, _, geometry) = read(&object, access)?;
+    let (region, header, geometry) = read(&object, access)?;
+    if restart::is_from_another_run(&object, &region)? {
+        if dry_run {
+            restart::recoverable(&region, header.instance, &geometry)?;
+        } else {
+            restart::recover(&object, &region, header.instance, &geometry, Deadline::after(PATIENCE))?;
+        }
+        return Ok(Repair { restarted: true, ..Repair::default() });
+    }
     let mut found = Repair { dead: who_sits(&object, &region, &geometry)?, ..Repair::default() };
     found.dead.retain(|who| !who.alive);
     if geometry.kind.is_mpmc() {

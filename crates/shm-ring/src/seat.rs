@@ -23,10 +23,14 @@ use crate::layout::spsc::{
     TOLD_OFFSET,
 };
 use crate::layout::{TENURE_CLOSED, TENURE_DROPPED, TENURE_JOINED, TENURE_STATE_BITS};
+use crate::split::Link;
 use shm_core::lock::{self, Lock};
 use shm_core::sync::{Ordering, fence};
-use shm_core::{Deadline, Object, ReadWord, Word};
+use shm_core::{Deadline, Object, ReadWord, Region, Word};
 use std::time::Duration;
+
+#[cfg(all(test, loom))]
+mod model;
 
 /// Between two attempts at a lock that is still held, at first and at most.
 const RETRY: (Duration, Duration) = (Duration::from_micros(100), Duration::from_millis(2));
@@ -66,6 +70,24 @@ pub(crate) enum Presence {
     Sits(u64),
     /// The last one has gone: the number of the tenure, and how it ended.
     Gone(u64, End),
+}
+
+/// Who can say whether somebody who sits is dead.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Witness<'a> {
+    /// The lock on the seat's byte of this object is free then.
+    Lock(&'a Object),
+    /// The other end of this socket is closed then.
+    Socket(&'a Link),
+}
+
+impl Witness<'_> {
+    fn saw_the_end_of(self, role: Role) -> Result<bool> {
+        match self {
+            Self::Lock(object) => Ok(lock::is_free(object, lock_byte(role))?),
+            Self::Socket(link) => link.has_ended(),
+        }
+    }
 }
 
 /// Which byte of the object a seat's lock lies on: its first.
@@ -121,12 +143,12 @@ impl Seat {
     /// Who is there. Without `kernel` a dead one still sits; with it, one system call finds out.
     ///
     /// It is a statement about a moment: somebody may come right after.
-    pub(crate) fn presence(&self, kernel: Option<&Object>) -> Result<Presence> {
+    pub(crate) fn presence(&self, kernel: Option<Witness<'_>>) -> Result<Presence> {
         for _ in 0..PRESENCE_LOOKS {
             let tenure = self.tenure()?;
             let end = match tenure.state {
                 TENURE_JOINED => match kernel {
-                    Some(object) if lock::is_free(object, lock_byte(self.role))? => End::Died,
+                    Some(witness) if witness.saw_the_end_of(self.role)? => End::Died,
                     _ => return Ok(Presence::Sits(tenure.number)),
                 },
                 TENURE_CLOSED => End::Closed,
@@ -197,6 +219,15 @@ impl OwnSeat {
         }
         fence(Ordering::Acquire); // F5 pairs with R8 R9
         let (region, seat) = place(parts, role);
+        Self::of(region, seat)
+    }
+
+    /// The seat of `role` in memory that nobody else knows yet, or can write.
+    pub(crate) fn fresh(region: &Region, role: Role) -> Result<Self> {
+        Self::of(region, offset_in_region(role))
+    }
+
+    fn of(region: &Region, seat: usize) -> Result<Self> {
         let tenure: Word<u64> = region.word(seat + TENURE_OFFSET)?;
         let previous = Tenure::of(tenure.load(Ordering::Relaxed))?; // ordered by F5
         if previous.number >= TENURE_NUMBER_MAX {
@@ -244,19 +275,19 @@ impl OwnSeat {
     }
 }
 
-fn place(parts: &Parts, role: Role) -> (&shm_core::Region, usize) {
-    if role.sends() {
-        (&parts.producer, PRODUCER_SEAT_OFFSET)
-    } else {
-        (&parts.consumer, CONSUMER_SEAT_OFFSET)
-    }
+fn place(parts: &Parts, role: Role) -> (&Region, usize) {
+    let region = if role.sends() { &parts.producer } else { &parts.consumer };
+    (region, offset_in_region(role))
+}
+
+const fn offset_in_region(role: Role) -> usize {
+    if role.sends() { PRODUCER_SEAT_OFFSET } else { CONSUMER_SEAT_OFFSET }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::layout::Geometry;
-    use shm_core::Region;
 
     #[test]
     fn the_worst_end_of_a_range_of_tenures_is_found_across_the_bit_maps_wrap() {

@@ -6,7 +6,7 @@ mod common;
 
 use common::Scratch;
 use shm_core::header;
-use shm_ring::layout::{mpmc, spsc};
+use shm_ring::layout::{mpmc, restart, spsc};
 use shm_ring::{Consumer, Producer, TypedConsumer, TypedProducer};
 
 #[test]
@@ -65,6 +65,16 @@ fn the_page_names_the_constants_with_their_values() {
         mpmc::DROPPED_OFFSET,
         mpmc::HIGH_WATER_OFFSET,
         mpmc::LOST_OFFSET,
+        restart::BOOT_OFFSET,
+        restart::RECORDS_OFFSET,
+        restart::FLUSH_NUMBER_OFFSET,
+        restart::FIRST_OFFSET,
+        restart::END_OFFSET,
+        restart::COUNT_OFFSET,
+        restart::DIGEST_OFFSET,
+        restart::SENDING_SIDE_OFFSET,
+        restart::RECEIVING_SIDE_OFFSET,
+        restart::CHECKSUM_OFFSET,
     ];
     for (name, value) in constants {
         let row = page.lines().find(|line| line.ends_with(&format!("| `{name}` |")));
@@ -108,6 +118,20 @@ impl Object {
         for (word, expected) in geometry.into_iter().enumerate() {
             assert_eq!(self.u64(64 + 8 * word), expected, "geometry word {word}");
         }
+        self.birth();
+    }
+
+    /// A ring's birth is its first flush; the digest is written once more here, as the page tells it.
+    fn birth(&mut self) {
+        let step =
+            |digest: u64, word: u64| (digest ^ word).wrapping_mul(0x9E37_79B9_7F4A_7C15).rotate_left(29);
+        let digest =
+            |words: &[u64]| words.iter().fold(0xCBF2_9CE4_8422_2325, |digest, &word| step(digest, word));
+        assert_ne!(self.take(256, 16), [0; 16]);
+        let mut words: Vec<u64> = (272..376).step_by(8).map(|offset| self.u64(offset)).collect();
+        assert_eq!(words, [1, 0, 0, 0, digest(&[]), 0, 0, 0, 0, 0, 0, 0, 0]);
+        words.splice(0..0, [self.u64(24), self.u64(32)]);
+        assert_eq!(self.u64(376), digest(&words));
     }
 
     /// Whatever nobody looked at is zero.

@@ -9,14 +9,17 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // test code: a panic is the verdict
 
+pub mod attack;
 pub mod need;
 pub mod peer;
 pub mod process;
+pub mod rings;
 pub mod scratch;
 pub mod segments;
 
 pub use need::{Need, Test, run};
 pub use peer::Peer;
+pub use rings::{Ring, Rings};
 pub use scratch::Scratch;
 pub use segments::Segments;
 

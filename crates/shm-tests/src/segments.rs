@@ -9,8 +9,8 @@ use std::sync::Mutex;
 
 /// The segments of one test: those whose key begins with 16 bits of its own, and those that its processes have created.
 ///
-/// Dropping it fails the test if one of them still exists: debris. Debris is removed; also if the test
-/// is killed.
+/// Dropping it fails the test if one of them still exists: debris. Debris is removed, with companions in `/dev/shm`;
+/// also if the test is killed.
 #[derive(Debug)]
 pub struct Segments {
     /// What the keys of this test begin with.
@@ -43,7 +43,8 @@ impl Segments {
                 ours=; [ $((key >> 16)) -eq $1 ] && ours=1; \
                 case \"$pids\" in *\" $pid \"*) case \" $3 \" in *\" $id \"*) ;; *) ours=1;; esac;; esac; \
                 [ -n \"$ours\" ] && ipcrm -m $id; \
-            done; } </proc/sysvipc/shm 2>/dev/null";
+            done; } </proc/sysvipc/shm 2>/dev/null; \
+            rm -f /dev/shm/.shmring-sysv-$(printf 0x%04x $1)*";
         let before = sysv::list().unwrap();
         let taken =
             |prefix: i32| before.iter().any(|one| one.key.is_some_and(|key| key.as_raw() >> 16 == prefix));
@@ -104,7 +105,9 @@ impl Default for Segments {
 
 impl Drop for Segments {
     fn drop(&mut self) {
-        let debris = self.listing();
+        let mut debris = self.listing();
+        // One that is marked goes with those who have attached it, at the latest when they end.
+        debris.retain(|left| !left.marked_for_removal);
         for left in &debris {
             let _ = sysv::Segment::from_id(left.id).remove();
         }

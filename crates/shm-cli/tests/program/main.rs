@@ -4,6 +4,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // test code: a panic is the verdict
 
+mod bench;
 mod data;
 mod ends;
 mod full;
@@ -12,5 +13,6 @@ mod interrupts;
 mod many;
 mod maps;
 mod removal;
+mod restarted;
 mod verbs;
 mod wrong_files;

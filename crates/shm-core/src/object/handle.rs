@@ -42,6 +42,9 @@ pub(super) enum Body {
     Memory(Region),
 }
 
+/// `TMPFS_MAGIC`, `RAMFS_MAGIC`, `HUGETLBFS_MAGIC` of the kernel's `magic.h`.
+const FILE_SYSTEMS_IN_MEMORY: [fs::FsWord; 3] = [0x0102_1994, 0x8584_58f6, 0x9584_58f6];
+
 impl Object {
     /// One that was opened by its name, or is going to get one.
     pub(super) fn named(descriptor: Descriptor, path: String) -> Self {
@@ -203,6 +206,32 @@ impl Object {
         }
         retry(|| rustix::io::pread(descriptor, &mut *bytes, offset))
             .map_err(|errno| Error::system("pread", &self.path, errno))
+    }
+
+    /// Whether its bytes are there again after the machine was switched off: they are in a file on a disk, or on
+    /// whatever does not say that it is memory.
+    ///
+    /// # Errors
+    /// When the system refuses.
+    pub fn outlives_restarts(&self) -> Result<bool> {
+        if !matches!(self.body, Body::File) || self.nameless {
+            return Ok(false);
+        }
+        let system =
+            fs::fstatfs(self.here()?).map_err(|errno| Error::system("fstatfs", &self.path, errno))?;
+        Ok(!FILE_SYSTEMS_IN_MEMORY.contains(&(system.f_type & 0xffff_ffff)))
+    }
+
+    /// Waits until everything that any process has stored in it is on the disk (`fsync`). Does nothing for memory.
+    ///
+    /// # Errors
+    /// The disk's, for instance that it is full or broken; then nothing is known of what is on it.
+    pub fn sync(&self) -> Result<()> {
+        if !self.outlives_restarts()? {
+            return Ok(());
+        }
+        let descriptor = self.here()?;
+        retry(|| fs::fsync(descriptor)).map_err(|errno| Error::system("fsync", &self.path, errno))
     }
 
     /// Registers a [life word](crate::life) of this process at `offset`.

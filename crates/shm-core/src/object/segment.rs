@@ -28,6 +28,7 @@ use super::{Body, Object, Options, Removal, birth, removal};
 use crate::error::{Cause, Error, Result};
 use crate::name::Name;
 use crate::region::{Access, MapOptions, Region};
+use crate::system;
 use crate::sysv::{self, Key, Segment};
 use std::time::Duration;
 
@@ -199,9 +200,7 @@ impl Companion {
 
 /// What tells this start of the machine from all others; zeros where there is no `/proc`.
 fn boot() -> [u8; 16] {
-    let text = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
-    let digits: String = text.trim().chars().filter(|&character| character != '-').collect();
-    u128::from_str_radix(&digits, 16).unwrap_or(0).to_be_bytes()
+    system::boot_id().unwrap_or_default()
 }
 
 #[cfg(test)]

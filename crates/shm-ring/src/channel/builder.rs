@@ -5,6 +5,8 @@ use crate::error::Result;
 use crate::wait::WaitStrategy;
 use shm_core::{Deadline, Directory, Owner, Unnamed};
 use std::marker::PhantomData;
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// Capacity of a ring of bytes, unless said otherwise.
@@ -22,6 +24,9 @@ pub const DEFAULT_ATTACH_TIMEOUT: Duration = Duration::from_millis(500);
 
 /// A handle that a [`Builder`] makes: a producer or consumer of one kind of ring.
 pub trait Handle: Sized + sealed::Sealed {}
+
+/// A handle at a ring of two: a producer or consumer.
+pub trait Paired: Handle {}
 
 /// A handle at a ring that many may be at: a sender or receiver.
 pub trait Crowded: Handle {}
@@ -91,6 +96,7 @@ impl<H: Handle> Builder<H> {
             require_peer: false,
             backstop: true,
             schema: String::new(),
+            socket: None,
         };
         Self { settings, _handle: PhantomData }
     }
@@ -253,6 +259,52 @@ impl<H: Handle> Builder<H> {
     /// ring is one.
     pub fn open_or_create(self) -> Result<H> {
         self.attach(Mode::OpenOrCreate)
+    }
+
+    /// Makes a sealed ring with whoever does the same, from the other side, at the other end of a connected Unix
+    /// socket.
+    ///
+    /// Neither needs to trust the other: each writes only memory of its own, which the other can read, and which the
+    /// kernel guards from being written, shortened or taken away by anybody else. What a hostile peer can do is to send
+    /// garbage, to be silent, and to wake for nothing. The producer's capacity counts; name, mode, owner and
+    /// directory mean nothing, but the name stands for the ring in errors.
+    ///
+    /// The socket stays open as long as the handle, and is not to be used for anything else: its end is how each
+    /// learns that the other is gone. That is final: everything sent is received, the end is told as
+    /// [`Disconnected`](crate::Error::Disconnected), to a producer as well, and further calls are
+    /// [`Detached`](crate::Error::Detached). Connect again for a new ring. Who is there, and with what right, is for
+    /// the application to find out beforehand ([`shm_core::pass::peer`]).
+    ///
+    /// Waits for the peer at most the [attach timeout](Self::attach_timeout).
+    ///
+    /// ```
+    /// use shm_ring::{Consumer, End, Error, Producer};
+    /// use std::os::unix::net::UnixStream;
+    ///
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let (ours, theirs) = UnixStream::pair()?;
+    /// let other_process = std::thread::spawn(|| Consumer::builder("ticks").connect(theirs));
+    /// let mut producer = Producer::builder("ticks").capacity(1 << 16).connect(ours)?;
+    /// let mut consumer = other_process.join().expect("no panic")?;
+    /// producer.send(b"tick")?;
+    /// producer.close();
+    /// assert_eq!(consumer.recv()?.to_vec(), b"tick");
+    /// assert!(matches!(consumer.recv(), Err(Error::Disconnected(End::Closed))));
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// [`Corrupt`](crate::Error::Corrupt) when the peer does not speak this protocol,
+    /// [`WrongKind`](crate::Error::WrongKind), [`WrongType`](crate::Error::WrongType), or
+    /// [`Memory`](crate::Error::Memory) with the reason why what it sent is refused: not a memfd, seals that are
+    /// missing, another size, holes; when it did not answer in time, or has gone.
+    pub fn connect(mut self, socket: impl Into<OwnedFd>) -> Result<H>
+    where
+        H: Paired,
+    {
+        self.settings.socket = Some(Arc::new(socket.into()));
+        self.attach(Mode::Open)
     }
 
     /// Creates the ring and takes no seat: it waits for its participants as it is.

@@ -47,6 +47,31 @@ macro_rules! common_methods {
             self.place.peers_have_gone()
         }
 
+        /// Sees to it that what is in the ring now is there after the machine was switched off; returns when it is on
+        /// the disk. Does nothing for rings in memory, which are gone then in any case.
+        ///
+        /// After an unclean stop of the machine a ring in a file brings back what the last completed flush covered,
+        /// in order and whole, or is [`Corrupt`](Error::Corrupt): when its space was used again since. What was
+        /// received since comes again, and what was sent since is gone. (A kill of every process loses nothing: what
+        /// was sent is in the ring without this.) In a ring of many, messages in hands are not covered, and one that is
+        /// received ends what the flush covers: flush when it stands still.
+        ///
+        /// Others send and receive meanwhile. Only another flush is waited for, as long as it takes.
+        ///
+        /// # Errors
+        /// The disk's; nothing is known then of what is on it. [`Corrupt`](Error::Corrupt).
+        pub fn flush(&mut self) -> Result<()> {
+            self.flush_until(Deadline::NEVER)
+        }
+
+        /// As [`flush`](Self::flush), waiting for another flush until the deadline only.
+        ///
+        /// # Errors
+        /// [`TimedOut`](Error::TimedOut), and as [`flush`](Self::flush).
+        pub fn flush_until(&mut self, deadline: Deadline) -> Result<()> {
+            self.place.flush(deadline)
+        }
+
         /// System calls made for waiting and waking.
         pub fn wait_counts(&self) -> WaitCounts {
             self.place.counts()

@@ -4,7 +4,7 @@ use crate::attach::{Content, Mode, Settings};
 use crate::attachment::Attachment;
 use crate::blocking::{Attached, Place, try_now, wait};
 use crate::channel::batch::{Messages, Peeks};
-use crate::channel::builder::{Builder, Handle, sealed};
+use crate::channel::builder::{Builder, Handle, Paired, sealed};
 use crate::channel::common::common_methods;
 use crate::channel::message::{Message, Peek, View};
 use crate::channel::producer::Producer;
@@ -71,6 +71,7 @@ impl Attached for Consumer {
 }
 
 impl Handle for Consumer {}
+impl Paired for Consumer {}
 
 impl sealed::Sealed for Consumer {
     const DEFAULT_CAPACITY: u64 = <Producer as sealed::Sealed>::DEFAULT_CAPACITY;
@@ -82,10 +83,10 @@ impl sealed::Sealed for Consumer {
 
     #[allow(private_interfaces)]
     fn attach(settings: &Settings, mode: Mode, content: &Content, deadline: Deadline) -> Result<Self> {
-        let mapped = settings.map(mode, content, deadline)?;
-        let geometry = mapped.geometry;
+        let ground = settings.ground(mode, content, Role::Consumer, deadline)?;
+        let geometry = ground.geometry();
         let (place, (reader, statistics)) =
-            Attachment::new(mapped, Role::Consumer, settings, deadline, |parts, _| {
+            Attachment::new(ground, Role::Consumer, settings, deadline, |parts, _| {
                 let reader = Reader::resume(parts)?;
                 let start = Start { position: reader.position(), count: reader.received() };
                 Ok(((reader, ConsumerStatistics::new(parts, geometry.kind)?), start))

@@ -6,7 +6,7 @@ use crate::attach::{Content, Mode, Settings};
 use crate::attachment::Attachment;
 use crate::blocking::{Attached, Place, try_now, wait};
 use crate::channel::batch::Batch;
-use crate::channel::builder::{Builder, DEFAULT_CAPACITY_BYTES, Handle, sealed};
+use crate::channel::builder::{Builder, DEFAULT_CAPACITY_BYTES, Handle, Paired, sealed};
 use crate::channel::common::common_methods;
 use crate::error::{Error, Result, Role};
 use crate::fingerprint;
@@ -56,6 +56,7 @@ impl Attached for Producer {
 }
 
 impl Handle for Producer {}
+impl Paired for Producer {}
 
 impl sealed::Sealed for Producer {
     const DEFAULT_CAPACITY: u64 = DEFAULT_CAPACITY_BYTES;
@@ -68,10 +69,10 @@ impl sealed::Sealed for Producer {
 
     #[allow(private_interfaces)]
     fn attach(settings: &Settings, mode: Mode, content: &Content, deadline: Deadline) -> Result<Self> {
-        let mapped = settings.map(mode, content, deadline)?;
-        let geometry = mapped.geometry;
+        let ground = settings.ground(mode, content, Role::Producer, deadline)?;
+        let geometry = ground.geometry();
         let (place, (writer, statistics)) =
-            Attachment::new(mapped, Role::Producer, settings, deadline, |parts, tenure| {
+            Attachment::new(ground, Role::Producer, settings, deadline, |parts, tenure| {
                 let writer = Writer::resume(parts, tenure)?;
                 let start = Start { position: writer.position(), count: writer.sent() };
                 Ok(((writer, ProducerStatistics::new(parts, geometry.kind)?), start))

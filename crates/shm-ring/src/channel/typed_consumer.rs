@@ -3,7 +3,7 @@
 use crate::attach::{Content, Mode, Settings};
 use crate::attachment::Attachment;
 use crate::blocking::{Attached, Place, try_now, wait};
-use crate::channel::builder::{Builder, DEFAULT_CAPACITY_SLOTS, Handle, sealed};
+use crate::channel::builder::{Builder, DEFAULT_CAPACITY_SLOTS, Handle, Paired, sealed};
 use crate::channel::common::common_methods;
 use crate::channel::typed_producer::content;
 use crate::error::{End, Error, Result, Role};
@@ -39,6 +39,7 @@ impl<T> Attached for TypedConsumer<T> {
 }
 
 impl<T: CheckedBitPattern> Handle for TypedConsumer<T> {}
+impl<T: CheckedBitPattern> Paired for TypedConsumer<T> {}
 
 impl<T: CheckedBitPattern> sealed::Sealed for TypedConsumer<T> {
     const DEFAULT_CAPACITY: u64 = DEFAULT_CAPACITY_SLOTS;
@@ -50,10 +51,10 @@ impl<T: CheckedBitPattern> sealed::Sealed for TypedConsumer<T> {
 
     #[allow(private_interfaces)]
     fn attach(settings: &Settings, mode: Mode, wanted: &Content, deadline: Deadline) -> Result<Self> {
-        let mapped = settings.map(mode, wanted, deadline)?;
-        let geometry = mapped.geometry;
+        let ground = settings.ground(mode, wanted, Role::Consumer, deadline)?;
+        let geometry = ground.geometry();
         let (place, (reader, statistics)) =
-            Attachment::new(mapped, Role::Consumer, settings, deadline, |parts, _| {
+            Attachment::new(ground, Role::Consumer, settings, deadline, |parts, _| {
                 let reader = Reader::resume(parts, geometry.capacity)?;
                 let start = Start { position: reader.received(), count: reader.received() };
                 Ok(((reader, ConsumerStatistics::new(parts, geometry.kind)?), start))

@@ -3,7 +3,7 @@
 use crate::attach::{Content, Mode, Settings};
 use crate::attachment::Attachment;
 use crate::blocking::{Attached, Place, try_now, wait};
-use crate::channel::builder::{Builder, DEFAULT_CAPACITY_SLOTS, Handle, sealed};
+use crate::channel::builder::{Builder, DEFAULT_CAPACITY_SLOTS, Handle, Paired, sealed};
 use crate::channel::common::common_methods;
 use crate::error::{Error, Result, Role};
 use crate::fingerprint;
@@ -61,6 +61,7 @@ impl<T> Attached for TypedProducer<T> {
 }
 
 impl<T: NoUninit> Handle for TypedProducer<T> {}
+impl<T: NoUninit> Paired for TypedProducer<T> {}
 
 impl<T: NoUninit> sealed::Sealed for TypedProducer<T> {
     const DEFAULT_CAPACITY: u64 = DEFAULT_CAPACITY_SLOTS;
@@ -72,10 +73,10 @@ impl<T: NoUninit> sealed::Sealed for TypedProducer<T> {
 
     #[allow(private_interfaces)]
     fn attach(settings: &Settings, mode: Mode, wanted: &Content, deadline: Deadline) -> Result<Self> {
-        let mapped = settings.map(mode, wanted, deadline)?;
-        let geometry = mapped.geometry;
+        let ground = settings.ground(mode, wanted, Role::Producer, deadline)?;
+        let geometry = ground.geometry();
         let (place, (writer, statistics)) =
-            Attachment::new(mapped, Role::Producer, settings, deadline, |parts, _| {
+            Attachment::new(ground, Role::Producer, settings, deadline, |parts, _| {
                 let writer = Writer::resume(parts, geometry.capacity)?;
                 let start = Start { position: writer.sent(), count: writer.sent() };
                 Ok(((writer, ProducerStatistics::new(parts, geometry.kind)?), start))

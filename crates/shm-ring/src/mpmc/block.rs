@@ -71,15 +71,21 @@ impl Blocks {
     #[inline]
     pub(crate) fn open(&self, block: u64) -> Result<Placed> {
         let header: u64 = self.region.read_value(self.offset(block))?;
+        Ok(Placed {
+            offset: self.payload_offset(block),
+            length: self.length(header)?,
+            tag: (header >> TAG_SHIFT) as u16,
+        })
+    }
+
+    /// The length that a block's header tells, checked.
+    #[inline(always)]
+    pub(crate) fn length(&self, header: u64) -> Result<usize> {
         let length = header & ((1 << LENGTH_BITS) - 1);
         let unused = header >> LENGTH_BITS & ((1 << (TAG_SHIFT - LENGTH_BITS)) - 1);
         if length > self.message_bytes || unused != 0 {
             return Err(Error::Corrupt("a block's length is impossible"));
         }
-        Ok(Placed {
-            offset: self.payload_offset(block),
-            length: length as usize,
-            tag: (header >> TAG_SHIFT) as u16,
-        })
+        Ok(length as usize)
     }
 }

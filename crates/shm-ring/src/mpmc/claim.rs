@@ -18,6 +18,9 @@ use shm_core::sync::{Ordering, fence};
 use shm_core::{Deadline, Life, LifeState, Object, ReadWord, Word, life};
 use std::time::Duration;
 
+#[cfg(all(test, loom))]
+mod model;
+
 /// Between two attempts at seats that are all taken, at first and at most.
 const RETRY: (Duration, Duration) = (Duration::from_micros(100), Duration::from_millis(2));
 
@@ -233,7 +236,7 @@ impl OwnSeat {
         pid.store(std::process::id(), Ordering::Relaxed); // shown to people
         own.sent.store(0, Ordering::Relaxed); // shown to people
         own.received.store(0, Ordering::Relaxed); // shown to people
-        own.tenure.number = words.joins.fetch_add(1, Ordering::AcqRel).wrapping_add(1); // X6 pairs with A17 A18 A20
+        own.tenure.number = words.joins.fetch_add(1, Ordering::AcqRel).wrapping_add(1); // X6 pairs with A17 A20
         own.tenure.state = TENURE_JOINED;
         own.word.store(own.tenure.pack(), Ordering::Release); // R10 pairs with F15 F16 F17
         Ok(own)

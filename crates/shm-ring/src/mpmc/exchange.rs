@@ -43,6 +43,9 @@ use crate::mpmc::slot::{Slot, SlotFormat};
 use shm_core::sync::{Ordering, compiler_fence, fence};
 use shm_core::{Region, Word, Words};
 
+#[cfg(all(test, loom))]
+mod model;
+
 /// One participant's side of all exchanges.
 #[derive(Debug)]
 pub(crate) struct Exchange {
@@ -69,7 +72,12 @@ pub(crate) enum Attempt {
 
 /// Lays the blocks out as they are at a ring's birth.
 pub(crate) fn initialise(region: &Region, geometry: &Geometry) -> shm_core::Result<()> {
-    let (parts, format) = (Parts::of(region, geometry)?, SlotFormat::new(geometry));
+    lay_out(&Parts::of(region, geometry)?, geometry)
+}
+
+/// As [`initialise`], in parts that need not belong to one region.
+pub(crate) fn lay_out(parts: &Parts, geometry: &Geometry) -> shm_core::Result<()> {
+    let format = SlotFormat::new(geometry);
     let slots = parts.slots.words()?;
     for index in 0..format.capacity() {
         let word = format.pack(Slot { sequence: 0, block: index });
@@ -129,9 +137,11 @@ impl Exchange {
                 return Err(Error::Corrupt("a slot holds an impossible block"));
             }
             if !accept(slot.block) {
-                fence(Ordering::Acquire); // F20 pairs with X4
-                let now = self.slots.load(at, Ordering::Relaxed); // ordered by F20
-                if now == word {
+                // An exchange for itself, and no load: what was seen in the block may have been written by somebody who
+                // got it through many hands, and tells this participant nothing of the slot. But if X4 took the
+                // block out after this, it knows that the block was looked at before.
+                let (success, failure) = (Ordering::Release, Ordering::Relaxed); // X7 pairs with X4
+                if self.slots.compare_exchange(at, word, word, success, failure).is_ok() {
                     return Ok(Attempt::Refused);
                 }
                 continue;
@@ -147,7 +157,8 @@ impl Exchange {
         let ours = self.format.pack(Slot { sequence: slot.sequence + 1, block: self.mine });
         let intent = Hand::intent(self.mine, slot.block, !self.sends);
         self.hand.store(intent.pack(), Ordering::Relaxed); // X4 keeps it above
-        let (success, failure) = (Ordering::AcqRel, Ordering::Relaxed); // X4 pairs with A13 A14 A21 F13 F18 F19 F20
+        let success = Ordering::AcqRel; // X4 pairs with A13 A14 A21 A24 F13 F18 F19 X7 X8
+        let failure = Ordering::Relaxed; // nothing happened
         let exchanged = self.slots.compare_exchange(at, word, ours, success, failure).is_ok();
         if exchanged {
             self.mine = slot.block;

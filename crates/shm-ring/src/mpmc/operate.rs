@@ -8,8 +8,8 @@ use crate::mpmc::hand::Hand;
 use crate::mpmc::place::Seated;
 use crate::mpmc::reclaim;
 use crate::mpmc::seat::{lock_byte, raise};
-use shm_core::lock;
 use shm_core::sync::Ordering;
+use shm_core::{Deadline, lock};
 
 /// Messages between two samples of how many are waiting.
 const SAMPLE_EVERY: u64 = 1024;
@@ -167,6 +167,12 @@ impl Seated {
         if self.watched.replace(events) != Some(events) {
             self.vigil.watch(self.claims.lives_of(role));
         }
+    }
+
+    /// See the handles' `flush`.
+    pub(crate) fn flush(&self, deadline: Deadline) -> Result<()> {
+        self.ours()?;
+        self.flusher.flush(&self.object, deadline)
     }
 
     /// Messages waiting, found by looking at the slots.

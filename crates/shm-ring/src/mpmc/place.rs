@@ -10,6 +10,7 @@ use crate::mpmc::block::Blocks;
 use crate::mpmc::claim::{Claims, CleanUp, OwnSeat};
 use crate::mpmc::exchange::Exchange;
 use crate::mpmc::seat::raise;
+use crate::restart::Flusher;
 use crate::wait::WaitCounts;
 use crate::wait::crowd::Crowd;
 use crate::wait::patience::Patience;
@@ -36,6 +37,7 @@ pub(crate) struct Seated {
     // Before the object, whose page its word is on.
     pub(super) _life: Option<Life>,
     pub(super) object: Object,
+    pub(super) flusher: Flusher,
     pub(super) geometry: Geometry,
     pub(super) instance: Identity,
     pub(super) settings: Settings,
@@ -100,20 +102,17 @@ impl Seated {
         // For a receiver, the senders up to now are one stream; their end may still be to be told. A sender only
         // cares for receivers that it has met.
         let told = match (role.sends(), absence) {
-            (false, _) => peers.told.load(Ordering::Relaxed), // only grows; whoever raises it tells us nothing else
+            (false, _) => peers.already_told().map_err(poison)?,
             (true, Some(absence)) => absence.joins,
             (true, None) => events.0.saturating_sub(1),
         };
-        let joins = peers.joins.load(Ordering::Acquire); // A18 pairs with X6
-        if told > joins {
-            return Err(poison(Error::Corrupt("an end was told that is still to come")));
-        }
         let (ours, theirs) = if role.sends() {
             (SPACE_WAIT_OFFSET, DATA_WAIT_OFFSET)
         } else {
             (DATA_WAIT_OFFSET, SPACE_WAIT_OFFSET)
         };
         let life = claims.register_life(&object, seat)?;
+        let flusher = Flusher::new(&object, region.clone(), geometry, instance)?;
         let seated = Self {
             role,
             seat: OwnSeat::sit(&claims, seat, role)?,
@@ -127,6 +126,7 @@ impl Seated {
             _life: life,
             object,
             geometry,
+            flusher,
             instance,
             settings: settings.clone(),
             content: *content,

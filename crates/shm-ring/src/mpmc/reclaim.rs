@@ -27,7 +27,7 @@ use crate::layout::mpmc::{HAND_OFFSET, Parts};
 use crate::mpmc::hand::Hand;
 use crate::mpmc::seat::seat_offset;
 use crate::mpmc::slot::SlotFormat;
-use shm_core::sync::{Ordering, fence};
+use shm_core::sync::{Ordering, fence, yield_now};
 
 /// Looks at all slots and words, before the answer is that it can not be told now.
 const ROUNDS: u32 = 64;
@@ -46,7 +46,7 @@ pub(crate) fn rule(parts: &Parts, format: SlotFormat, participants: u64, seat: u
             (true, true) => return Err(Error::Corrupt("a block is in two places")),
             (true, false) => return Ok(Some(Hand { block: expected, expected: None, unread: own.unread })),
             (false, true) => return Ok(Some(Hand::spare(own.block))),
-            (false, false) => std::thread::yield_now(),
+            (false, false) => yield_now(),
         }
     }
     Ok(None)

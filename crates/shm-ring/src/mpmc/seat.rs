@@ -107,6 +107,17 @@ impl RoleWords {
         })
     }
 
+    /// The greatest number of a tenure whose end was told to this role's other side.
+    pub(crate) fn already_told(&self) -> Result<u64> {
+        // Whoever raised it had counted those who came: behind an acquire the count is not older than that.
+        let told = self.told.load(Ordering::Acquire); // A18 pairs with X5
+        let joins = self.joins.load(Ordering::Relaxed); // ordered by A18
+        if told > joins {
+            return Err(Error::Corrupt("an end was told that is still to come"));
+        }
+        Ok(told)
+    }
+
     /// Changes whenever somebody of the role comes or leaves, or is cleaned up behind; not when one dies.
     pub(crate) fn events(&self) -> (u64, u64) {
         let joins = self.joins.load(Ordering::Acquire); // A20 pairs with X6
@@ -118,7 +129,7 @@ impl RoleWords {
 pub(crate) fn raise(word: &Word<u64>, value: u64) {
     let mut seen = word.load(Ordering::Relaxed); // ordered by the exchange below
     while seen < value {
-        let (success, failure) = (Ordering::Release, Ordering::Relaxed); // X5 pairs with A16
+        let (success, failure) = (Ordering::Release, Ordering::Relaxed); // X5 pairs with A16 A18
         match word.compare_exchange(seen, value, success, failure) {
             Ok(_) => return,
             Err(now) => seen = now,

@@ -33,6 +33,9 @@ use core::ptr::NonNull;
 use shm_core::sync::{Ordering, compiler_fence};
 use shm_core::{ReadWord, Region, Span, Word, Words};
 
+#[cfg(all(test, loom))]
+mod model;
+
 /// `head` is stored when the consumer is this part of the ring ahead of it.
 const RELEASE_PART: u64 = 8;
 

@@ -18,6 +18,9 @@ use shm_core::sync::{Ordering, compiler_fence};
 use shm_core::{ReadWord, Region, Word};
 use std::marker::PhantomData;
 
+#[cfg(all(test, loom))]
+mod model;
+
 /// Slots and the position that counts them.
 #[derive(Debug)]
 struct Slots<T> {
@@ -103,7 +106,7 @@ impl<T: NoUninit> Writer<T> {
         }
         if !values.is_empty() {
             self.sent += values.len() as u64;
-            self.tail.store(self.sent, Ordering::Release); // R7 pairs with A9
+            self.tail.store(self.sent, Ordering::Release); // R7 pairs with A9 A23
         }
         Ok(values.len())
     }
@@ -247,7 +250,7 @@ impl<T: CheckedBitPattern> Reader<T> {
     #[inline(always)]
     fn give_back(&mut self, count: u64) {
         self.received += count;
-        self.head.store(self.received, Ordering::Release); // R6 pairs with A7 A8 A12
+        self.head.store(self.received, Ordering::Release); // R6 pairs with A7 A8 A12 A23
         compiler_fence(Ordering::SeqCst); // F3 pairs with A12
     }
 }

@@ -31,6 +31,9 @@ use crate::wait::vigil::Vigil;
 use shm_core::sync::{Ordering, compiler_fence, fence};
 use shm_core::{Deadline, Listener, Region, Word};
 
+#[cfg(all(test, loom))]
+mod model;
+
 const STATE_MASK: u32 = (1 << WAIT_STATE_BITS) - 1;
 
 /// A word that many sleep on and many wake.
@@ -49,7 +52,7 @@ impl Crowd {
     /// After a slot was exchanged: wakes all, if anybody sleeps. Whether it did.
     #[inline(always)]
     pub(crate) fn notify(&self) -> bool {
-        if cfg!(target_arch = "x86_64") {
+        if cfg!(all(target_arch = "x86_64", not(loom))) {
             // The exchange was a locked instruction, which is a full fence on this processor.
             compiler_fence(Ordering::SeqCst); // F10 pairs with F9
         } else {

@@ -32,9 +32,12 @@ use crate::error::Result;
 use crate::layout::spsc::{NOTICE_OFFSET, SLEEP_OFFSET, WAKE_OFFSET};
 use crate::wait::vigil::Vigil;
 use crate::wait::{SLICE_WITHOUT_FENCE, WaitCounts};
-use shm_core::sync::{Ordering, compiler_fence, fence};
+use shm_core::sync::{Ordering, fence, light_fence};
 use shm_core::{Deadline, Event, Listener, ReadWord, Region, Word, system};
 use std::sync::OnceLock;
+
+#[cfg(all(test, loom))]
+mod model;
 
 /// One side's part in waiting.
 #[derive(Debug)]
@@ -96,7 +99,7 @@ impl Waiter {
     #[inline(always)]
     pub(crate) fn notify(&mut self) {
         if self.light_fence {
-            compiler_fence(Ordering::SeqCst); // F6 pairs with F7
+            light_fence(Ordering::SeqCst); // F6 pairs with F7
         } else {
             fence(Ordering::SeqCst); // F8 pairs with F7
         }

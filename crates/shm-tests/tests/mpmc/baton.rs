@@ -1,7 +1,7 @@
 //! Somebody always sends, though nobody stays: a receiver is never told that all have gone.
 
 use shm_ring::{Error, Receiver, Sender};
-use shm_tests::{Peer, Scratch, Test, peer, tests};
+use shm_tests::{Peer, Rings, Test, peer, tests};
 
 pub(crate) fn tests() -> Vec<Test> {
     tests![nobody_is_told_of_an_end_while_somebody_is_there]
@@ -23,8 +23,8 @@ pub(crate) fn hand_on(arguments: &[String]) {
 }
 
 fn nobody_is_told_of_an_end_while_somebody_is_there() {
-    let scratch = Scratch::posix();
-    let name = scratch.name("baton");
+    let rings = Rings::new();
+    let name = rings.ring("baton");
     Sender::builder(name.as_str()).capacity(2).participants(6).create_ring().unwrap();
     let mut baton = Peer::start("hand the baton on", &[name.as_str()]);
     baton.expect("here");

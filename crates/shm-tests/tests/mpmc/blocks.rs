@@ -1,12 +1,12 @@
 //! Where all blocks of a ring are, read from its bytes as `docs/layout.md` says.
 
 use shm_core::header::GEOMETRY_OFFSET;
-use shm_tests::Scratch;
+use shm_tests::Ring;
 use std::collections::BTreeSet;
 
 /// Fails unless each block is in just one place, every hand is settled, and no seat is taken. Nobody is at the ring.
-pub(crate) fn are_all_in_one_place(scratch: &Scratch, name: &shm_core::Name) {
-    let bytes = std::fs::read(scratch.path(name)).unwrap();
+pub(crate) fn are_all_in_one_place(ring: &Ring) {
+    let bytes = ring.bytes();
     let word = |at: u64| {
         let at = usize::try_from(at).unwrap();
         u64::from_le_bytes(bytes[at..at + 8].try_into().unwrap())

@@ -1,7 +1,7 @@
 //! A receiver is killed with a message in hand.
 
 use shm_ring::{End, Error, Receiver, Sender, inspect, repair};
-use shm_tests::{Peer, Scratch, Test, peer, tests};
+use shm_tests::{Peer, Rings, Test, peer, tests};
 
 pub(crate) fn tests() -> Vec<Test> {
     tests![
@@ -27,11 +27,11 @@ pub(crate) fn hold(arguments: &[String]) {
     }
 }
 
-fn with(redelivery: bool) -> (Scratch, String, Sender) {
-    let scratch = Scratch::posix();
-    let name = scratch.name("hand").as_str().to_owned();
+fn with(redelivery: bool) -> (Rings, String, Sender) {
+    let rings = Rings::new();
+    let name = rings.ring("hand").as_str().to_owned();
     let sender = Sender::builder(&name).capacity(4).participants(4).redelivery(redelivery).create().unwrap();
-    (scratch, name, sender)
+    (rings, name, sender)
 }
 
 /// A process that holds the first message.
@@ -45,7 +45,7 @@ fn holder(name: &str, sender: &mut Sender) -> Peer {
 }
 
 fn it_takes_the_message_with_it_and_that_is_counted() {
-    let (_scratch, name, mut sender) = with(false);
+    let (_rings, name, mut sender) = with(false);
     holder(&name, &mut sender).kill();
     sender.send(b"second").unwrap();
     let status = inspect(&name).unwrap();
@@ -60,7 +60,7 @@ fn it_takes_the_message_with_it_and_that_is_counted() {
 }
 
 fn it_comes_again_to_one_that_waits() {
-    let (_scratch, name, mut sender) = with(true);
+    let (_rings, name, mut sender) = with(true);
     let victim = holder(&name, &mut sender);
     let mut waiting = Peer::start("hold a message", &[&name]);
     waiting.expect("here");
@@ -79,7 +79,7 @@ fn it_comes_again_to_one_that_waits() {
 }
 
 fn it_comes_again_to_one_that_comes() {
-    let (_scratch, name, mut sender) = with(true);
+    let (_rings, name, mut sender) = with(true);
     holder(&name, &mut sender).kill();
     sender.send(b"second").unwrap();
     let repaired = repair(&name).unwrap();
@@ -98,7 +98,7 @@ fn it_comes_again_to_one_that_comes() {
 }
 
 fn it_comes_again_before_the_end_is_told() {
-    let (_scratch, name, mut sender) = with(true);
+    let (_rings, name, mut sender) = with(true);
     let victim = holder(&name, &mut sender);
     let mut receiver = Receiver::open(&name).unwrap();
     victim.kill();
@@ -110,7 +110,7 @@ fn it_comes_again_before_the_end_is_told() {
 }
 
 fn a_stopped_holder_is_alive_and_goes_on() {
-    let (_scratch, name, mut sender) = with(false);
+    let (_rings, name, mut sender) = with(false);
     let mut stopped = holder(&name, &mut sender);
     stopped.signal(rustix::process::Signal::STOP);
     let mut receiver = Receiver::open(&name).unwrap();

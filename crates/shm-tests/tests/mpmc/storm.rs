@@ -8,7 +8,7 @@ use crate::ledger::{Field, Ledger, MESSAGES};
 use rustix::process::Signal;
 use shm_core::sync::Ordering;
 use shm_ring::{Delivery, Error, Receiver, Sender, inspect, repair};
-use shm_tests::{Peer, Scratch, Test, peer, tests};
+use shm_tests::{Peer, Rings, Test, peer, tests};
 use std::time::Duration;
 
 pub(crate) fn tests() -> Vec<Test> {
@@ -110,9 +110,9 @@ fn rage(storm: &Storm) {
     let senders_max = 4 * (kills + storm.senders as u64) + 64;
     let descriptors = || std::fs::read_dir("/proc/self/fd").unwrap().count();
     let descriptors_before = descriptors();
-    let scratch = Scratch::posix();
-    let (ring, notes) = (scratch.name("ring"), scratch.name("notes"));
-    let ledger = Ledger::create(&scratch.options(), &notes, senders_max);
+    let rings = Rings::new();
+    let (ring, notes) = (rings.ring("ring"), rings.name("notes"));
+    let ledger = Ledger::create(&rings.options(), &notes, senders_max);
     let participants = (storm.senders + storm.receivers) as u64 + 4;
     let builder = Sender::builder(ring.as_str()).capacity(storm.capacity).max_message(48);
     builder.participants(participants).redelivery(storm.redelivery).create_ring().unwrap();
@@ -165,8 +165,8 @@ fn rage(storm: &Storm) {
     let status = inspect(ring.as_str()).unwrap();
     assert_eq!((status.participants.len(), status.limbo, status.depth), (0, 0, 0));
     assert!(status.sent >= sent && status.received == status.sent, "{status:?}");
-    blocks::are_all_in_one_place(&scratch, &ring);
-    drop((ledger, scratch));
+    blocks::are_all_in_one_place(&ring);
+    drop((ledger, rings));
     assert_eq!(descriptors(), descriptors_before, "descriptors were left open");
 }
 

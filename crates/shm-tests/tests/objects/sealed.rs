@@ -1,14 +1,12 @@
 //! What whoever holds the descriptor of a sealed object can not do to it (guarantee G3). Each attack is also tried on
 //! an object without seals, where it succeeds: otherwise its failure would say nothing.
 
-use rustix::fs::{
-    CWD, FallocateFlags, Mode, OFlags, SealFlags, fallocate, fcntl_add_seals, ftruncate, openat,
-};
+use rustix::fs::{CWD, Mode, OFlags, openat};
 use shm_core::seal::{self, Expectation};
-use shm_core::{Access, Deadline, MapOptions, Memfd, Object, Protection, Region, Seals, pass};
+use shm_core::{Access, Deadline, Memfd, Object, Region, Seals, pass};
+use shm_tests::attack::{ATTACKS, adopt};
 use shm_tests::{FUSE, Peer, Scratch, Test, peer, process, tests};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
-use std::os::unix::fs::FileExt;
 use std::os::unix::net::{UnixListener, UnixStream};
 
 pub(crate) fn tests() -> Vec<Test> {
@@ -17,78 +15,6 @@ pub(crate) fn tests() -> Vec<Test> {
 
 const BYTES: u64 = 4 * 4096;
 const LENGTH: usize = 4 * 4096;
-
-/// `Err` when it was refused.
-type Attack = fn(OwnedFd) -> Result<(), String>;
-
-/// With whether an object without seals is a victim of it.
-const ATTACKS: [(&str, Attack, bool); 13] = [
-    ("map it for writing", map_for_writing, true),
-    ("open it anew and map that for writing", open_anew, true),
-    ("write", |file| told(rustix::io::pwrite(&file, b"attack", 0).map(drop)), true),
-    ("splice", splice, true),
-    ("shrink", |file| told(ftruncate(&file, 100)), true),
-    ("truncate", |file| told(ftruncate(&file, 0)), true),
-    ("grow", |file| told(ftruncate(&file, 2 * BYTES)), true),
-    ("grow by allocating", |file| told(fallocate(&file, FallocateFlags::empty(), BYTES, 4096)), true),
-    ("punch a hole", punch_a_hole, true),
-    ("remove pages of a mapping", remove_pages, true),
-    ("make a mapping writable", make_writable, true),
-    ("write a mapping by way of /proc", write_by_proc, false),
-    ("add a seal", |file| told(fcntl_add_seals(&file, SealFlags::SHRINK)), true),
-];
-
-fn told<T, E: ToString>(result: Result<T, E>) -> Result<T, String> {
-    result.map_err(|error| error.to_string())
-}
-
-fn adopt(file: OwnedFd) -> Object {
-    Object::from_descriptor(file, "what was sent").unwrap()
-}
-
-fn map_for_writing(file: OwnedFd) -> Result<(), String> {
-    told(told(adopt(file).map(Access::ReadWrite))?.copy_in(0, b"attack"))
-}
-
-fn open_anew(file: OwnedFd) -> Result<(), String> {
-    let path = format!("/proc/self/fd/{}", file.as_raw_fd());
-    map_for_writing(told(openat(CWD, path, OFlags::RDWR | OFlags::CLOEXEC, Mode::empty()))?)
-}
-
-fn splice(file: OwnedFd) -> Result<(), String> {
-    use rustix::pipe::{SpliceFlags, splice};
-    let (reader, writer) = std::io::pipe().unwrap();
-    rustix::io::write(&writer, b"attack").unwrap();
-    told(splice(&reader, None, &file, Some(&mut 0), 6, SpliceFlags::empty()).map(drop))
-}
-
-fn punch_a_hole(file: OwnedFd) -> Result<(), String> {
-    told(fallocate(&file, FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE, 0, BYTES))
-}
-
-fn remove_pages(file: OwnedFd) -> Result<(), String> {
-    let object = adopt(file);
-    let region = object.map(Access::ReadWrite).or_else(|_| object.map(Access::ReadOnly)).unwrap();
-    told(process::remove_pages(&region))
-}
-
-/// A mapping with all rights of the descriptor, whatever it may use of them now.
-fn idle_mapping(file: OwnedFd) -> Region {
-    adopt(file).map_with(&MapOptions::new(Access::Nothing)).unwrap()
-}
-
-fn make_writable(file: OwnedFd) -> Result<(), String> {
-    let mut region = idle_mapping(file);
-    told(region.protect(Protection::ReadWrite))?;
-    told(region.copy_in(0, b"attack"))
-}
-
-fn write_by_proc(file: OwnedFd) -> Result<(), String> {
-    let mut region = idle_mapping(file);
-    told(region.protect(Protection::Read))?;
-    let memory = std::fs::File::options().write(true).open("/proc/self/mem").unwrap();
-    told(memory.write_all_at(b"attack", region.address() as u64))
-}
 
 fn soon() -> Deadline {
     Deadline::after(FUSE)

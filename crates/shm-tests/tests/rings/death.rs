@@ -6,7 +6,7 @@ use shm_ring::{
     Consumer, Deadline, Directory, End, Error, Participant, Producer, Role, TypedConsumer, TypedProducer,
     inspect,
 };
-use shm_tests::{Peer, Scratch, Test, peer, tests};
+use shm_tests::{Peer, Rings, Test, peer, tests};
 use std::time::Duration;
 
 pub(crate) fn tests() -> Vec<Test> {
@@ -72,8 +72,8 @@ fn read_until_death(consumer: &mut Consumer, next: &mut u64) {
 }
 
 fn what_a_killed_producer_sent_is_read_and_its_successor_goes_on() {
-    let scratch = Scratch::posix();
-    let name = scratch.name("produce");
+    let rings = Rings::new();
+    let name = rings.ring("produce");
     let mut consumer = Consumer::builder(name.as_str()).capacity(4096).create().unwrap();
     let (mut next, mut deaths) = (0, 0);
     for kill in 0..KILLS {
@@ -118,8 +118,8 @@ pub(crate) fn produce_values_for_ever(arguments: &[String]) {
 }
 
 fn what_a_killed_producer_of_values_sent_is_read_and_its_successor_goes_on() {
-    let scratch = Scratch::posix();
-    let name = scratch.name("values");
+    let rings = Rings::new();
+    let name = rings.ring("values");
     let mut consumer = TypedConsumer::<[u64; 3]>::builder(name.as_str()).capacity(64).create().unwrap();
     let mut next = 0;
     for kill in 0..KILLS / 4 {
@@ -183,9 +183,9 @@ pub(crate) fn consume_and_note(arguments: &[String]) {
 }
 
 fn a_killed_consumers_successor_goes_on_behind_what_was_handed_out() {
-    let scratch = Scratch::posix();
-    let (name, notes) = (scratch.name("consume"), scratch.name("notes"));
-    let _notes = scratch.options().create(&notes, 8).unwrap();
+    let rings = Rings::new();
+    let (name, notes) = (rings.ring("consume"), rings.name("notes"));
+    let _notes = rings.options().create(&notes, 8).unwrap();
     let mut producer = Producer::builder(name.as_str()).capacity(4096).create().unwrap();
     let mut sent = 0;
     for kill in 0..KILLS {
@@ -217,9 +217,9 @@ fn a_killed_consumers_successor_goes_on_behind_what_was_handed_out() {
 }
 
 fn both_sides_killed_in_turn() {
-    let scratch = Scratch::posix();
-    let (name, notes) = (scratch.name("both"), scratch.name("notes"));
-    let _notes = scratch.options().create(&notes, 8).unwrap();
+    let rings = Rings::new();
+    let (name, notes) = (rings.ring("both"), rings.name("notes"));
+    let _notes = rings.options().create(&notes, 8).unwrap();
     drop(Producer::builder(name.as_str()).capacity(1024).create().unwrap());
     // A consumer is told of each producer's death and fails on it: so each of them is killed in the same round.
     for round in 0..KILLS / 4 {
@@ -242,9 +242,9 @@ fn both_sides_killed_in_turn() {
 }
 
 fn a_producer_that_asks_is_told_of_its_consumers_death() {
-    let scratch = Scratch::posix();
-    let (name, notes) = (scratch.name("require"), scratch.name("notes"));
-    let _notes = scratch.options().create(&notes, 8).unwrap();
+    let rings = Rings::new();
+    let (name, notes) = (rings.ring("require"), rings.name("notes"));
+    let _notes = rings.options().create(&notes, 8).unwrap();
     let mut producer = Producer::builder(name.as_str()).capacity(64).require_peer(true).create().unwrap();
     let mut consumer = Peer::start("consume and note", &[name.as_str(), notes.as_str()]);
     consumer.expect("receiving");
@@ -260,8 +260,8 @@ fn a_producer_that_asks_is_told_of_its_consumers_death() {
 
 fn a_stopped_producer_is_not_dead() {
     use rustix::process::Signal;
-    let scratch = Scratch::posix();
-    let name = scratch.name("stopped");
+    let rings = Rings::new();
+    let name = rings.ring("stopped");
     let mut consumer = Consumer::builder(name.as_str()).capacity(1024).create().unwrap();
     let directory = Directory::posix();
     let mut producer = Peer::start("produce for ever", &[name.as_str()]);

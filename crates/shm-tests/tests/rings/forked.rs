@@ -7,7 +7,7 @@ use shm_ring::{
     TypedSender, inspect, remove_in,
 };
 use shm_tests::process::{self, Fork, await_child};
-use shm_tests::{Peer, Scratch, Test, peer, tests};
+use shm_tests::{Peer, Ring, Rings, Test, peer, tests};
 use std::time::Duration;
 
 pub(crate) fn tests() -> Vec<Test> {
@@ -30,9 +30,9 @@ macro_rules! forked {
 /// All handles there are, and looks and reservations that are under way.
 fn copies_of_handles_answer_with_an_error_and_change_nothing() {
     for how in [Fork::Handled, Fork::Bare] {
-        let scratch = Scratch::posix();
-        let names = ["bytes", "values", "many", "many-values"].map(|name| scratch.name(name));
-        let [bytes, values, many, many_values] = names.each_ref().map(shm_core::Name::as_str);
+        let rings = Rings::new();
+        let names = ["bytes", "values", "many", "many-values"].map(|name| rings.ring(name));
+        let [bytes, values, many, many_values] = names.each_ref().map(Ring::as_str);
         let mut producer = Producer::create(bytes).unwrap();
         let mut consumer = Consumer::open(bytes).unwrap();
         let mut typed_producer = TypedProducer::<u64>::create(values).unwrap();
@@ -47,7 +47,7 @@ fn copies_of_handles_answer_with_an_error_and_change_nothing() {
             sender.send(&value.to_le_bytes()).unwrap();
             typed_sender.send(&value).unwrap();
         }
-        let before: Vec<Vec<u8>> = names.iter().map(|name| read(&scratch, name.as_str())).collect();
+        let before: Vec<Vec<u8>> = names.iter().map(Ring::bytes).collect();
         let child = process::fork(how, || {
             let soon = Duration::from_secs(60);
             forked![
@@ -94,7 +94,7 @@ fn copies_of_handles_answer_with_an_error_and_change_nothing() {
             drop((typed_producer, typed_consumer, typed_sender, typed_receiver));
         });
         await_child(child);
-        let after: Vec<Vec<u8>> = names.iter().map(|name| read(&scratch, name.as_str())).collect();
+        let after: Vec<Vec<u8>> = names.iter().map(Ring::bytes).collect();
         assert!(before == after, "a copy in a child has written into a ring ({how:?})");
         // The handles moved into the child's work; this process's are still at the rings.
         for name in [bytes, values, many, many_values] {
@@ -106,8 +106,8 @@ fn copies_of_handles_answer_with_an_error_and_change_nothing() {
 }
 
 fn looks_and_reservations_under_way() {
-    let scratch = Scratch::posix();
-    let (one, many) = (scratch.name("one"), scratch.name("many"));
+    let rings = Rings::new();
+    let (one, many) = (rings.ring("one"), rings.ring("many"));
     let mut producer = Producer::create(one.as_str()).unwrap();
     let mut consumer = Consumer::open(one.as_str()).unwrap();
     let mut sender = Sender::create(many.as_str()).unwrap();
@@ -116,17 +116,13 @@ fn looks_and_reservations_under_way() {
     sender.send(b"first").unwrap();
     let (message, delivery) = (consumer.recv().unwrap(), receiver.recv().unwrap());
     let (mut space, mut room) = (producer.reserve(6).unwrap(), sender.reserve(6).unwrap());
-    let before = [read(&scratch, one.as_str()), read(&scratch, many.as_str())];
+    let before = [one.bytes(), many.bytes()];
     let child = process::fork(Fork::Handled, || {
         forked![space.write_at(0, b"second"), room.write_at(0, b"second"), space.commit(6), room.commit(6)];
         drop((message, delivery));
     });
     await_child(child);
-    assert!(before == [read(&scratch, one.as_str()), read(&scratch, many.as_str())]);
-}
-
-fn read(scratch: &Scratch, name: &str) -> Vec<u8> {
-    std::fs::read(std::path::Path::new(scratch.directory()).join(name)).unwrap()
+    assert!(before == [one.bytes(), many.bytes()]);
 }
 
 /// Role: takes part on all sides that the test wants, forks a child that stays, and stays.
@@ -147,8 +143,8 @@ pub(crate) fn fork_and_stay(arguments: &[String]) {
 }
 
 fn a_parents_death_is_seen_while_its_child_lives() {
-    let scratch = Scratch::posix();
-    let (one, many) = (scratch.name("one"), scratch.name("many"));
+    let rings = Rings::new();
+    let (one, many) = (rings.ring("one"), rings.ring("many"));
     let mut consumer = Consumer::create(one.as_str()).unwrap();
     let mut receiver = Receiver::create(many.as_str()).unwrap();
     let mut parent = Peer::start("fork and stay", &[one.as_str(), many.as_str()]);

@@ -7,6 +7,8 @@ mod forked;
 mod message;
 mod quiet;
 mod race;
+mod sealed;
+mod sealed_refused;
 mod seats;
 mod told;
 mod unnamed;
@@ -22,6 +24,9 @@ const ROLES: &[(&str, Role)] = &[
     ("fork and stay", forked::fork_and_stay),
     ("sit as sender", told::sit_as_sender),
     ("wait without backstop", told::wait_without_backstop),
+    ("receive from a sealed ring", sealed::receive),
+    ("send into a sealed ring", sealed::send_for_ever),
+    ("attack a sealed ring", sealed::attack),
     ("sit as producer", seats::sit_as_producer),
     ("share rings with children", unnamed::share_rings_with_children),
     ("become another program", seats::become_another_program),
@@ -33,6 +38,8 @@ fn main() {
         forked::tests(),
         quiet::tests(),
         race::tests(),
+        sealed::tests(),
+        sealed_refused::tests(),
         seats::tests(),
         told::tests(),
         unnamed::tests(),

@@ -1,7 +1,7 @@
 //! Sides with nothing to do.
 
 use shm_ring::{Consumer, Producer, WaitStrategy};
-use shm_tests::{Peer, Scratch, Test, peer, tests};
+use shm_tests::{Peer, Rings, Test, peer, tests};
 use std::time::Duration;
 
 pub(crate) fn tests() -> Vec<Test> {
@@ -28,8 +28,8 @@ fn usage(pid: u32) -> (u64, u64) {
 }
 
 fn an_idle_reader_takes_no_time_and_is_there_at_once() {
-    let scratch = Scratch::posix();
-    let name = scratch.name("idle");
+    let rings = Rings::new();
+    let name = rings.ring("idle");
     let mut producer = Producer::create(name.as_str()).unwrap();
     let mut reader = Peer::start("receive and say", &[name.as_str()]);
     reader.expect("receiving");
@@ -50,8 +50,8 @@ fn an_idle_reader_takes_no_time_and_is_there_at_once() {
 
 /// Both sides sleep before each message, with no backstop: a wake-up that is lost ends the test at its fuse.
 fn a_line_of_pings_wakes_sleepers() {
-    let scratch = Scratch::posix();
-    let (there, back) = (scratch.name("there"), scratch.name("back"));
+    let rings = Rings::new();
+    let (there, back) = (rings.ring("there"), rings.ring("back"));
     let strategy = WaitStrategy::Sleep;
     let mut producer = Producer::builder(there.as_str()).wait(strategy).backstop(false).create().unwrap();
     let mut consumer = Consumer::builder(back.as_str()).wait(strategy).backstop(false).create().unwrap();

@@ -1,7 +1,7 @@
 //! A hundred processes at one name (guarantee G1).
 
 use shm_ring::{Consumer, Error, Producer, Role, inspect};
-use shm_tests::{Peer, Scratch, Test, peer, tests};
+use shm_tests::{Peer, Rings, Test, peer, tests};
 use std::time::Duration;
 
 pub(crate) fn tests() -> Vec<Test> {
@@ -38,8 +38,8 @@ pub(crate) fn race_to_a_ring(arguments: &[String]) {
 }
 
 fn a_hundred_processes_race_to_one_ring() {
-    let scratch = Scratch::posix();
-    let name = scratch.name("race");
+    let rings = Rings::new();
+    let name = rings.ring("race");
     let mut racers: Vec<Peer> = (0..RACERS)
         .map(|index| {
             let role = if index % 2 == 0 { "producer" } else { "consumer" };
@@ -59,7 +59,7 @@ fn a_hundred_processes_race_to_one_ring() {
         racers.iter_mut().for_each(|racer| racer.tell("leave"));
         racers.iter_mut().for_each(|racer| racer.expect("left"));
         shm_ring::remove(name.as_str()).unwrap();
-        assert!(scratch.listing().is_empty(), "round {round}: {:?}", scratch.listing());
+        assert!(rings.traces().is_empty(), "round {round}: {:?}", rings.traces());
     }
     racers.into_iter().for_each(Peer::finish);
 }

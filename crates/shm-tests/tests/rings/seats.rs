@@ -1,7 +1,7 @@
 //! Who sits where, between processes.
 
 use shm_ring::{Consumer, End, Error, Producer, Role, inspect};
-use shm_tests::{Peer, Scratch, Test, peer, tests};
+use shm_tests::{Peer, Rings, Test, peer, tests};
 use std::os::unix::process::CommandExt;
 use std::time::Duration;
 
@@ -37,8 +37,8 @@ pub(crate) fn become_another_program(arguments: &[String]) {
 }
 
 fn a_second_producer_is_told_who_the_first_is() {
-    let scratch = Scratch::posix();
-    let name = scratch.name("second");
+    let rings = Rings::new();
+    let name = rings.ring("second");
     let mut consumer = Consumer::create(name.as_str()).unwrap();
     let mut first = Peer::start("sit as producer", &[name.as_str(), "0"]);
     first.expect("sitting");
@@ -50,8 +50,8 @@ fn a_second_producer_is_told_who_the_first_is() {
 }
 
 fn a_successor_waits_for_the_kernel_to_let_go() {
-    let scratch = Scratch::posix();
-    let name = scratch.name("successor");
+    let rings = Rings::new();
+    let name = rings.ring("successor");
     let mut consumer = Consumer::create(name.as_str()).unwrap();
     for _ in 0..5 {
         let mut dying = Peer::start("sit as producer", &[name.as_str(), "200000000"]);
@@ -66,8 +66,8 @@ fn a_successor_waits_for_the_kernel_to_let_go() {
 }
 
 fn exec_is_a_death() {
-    let scratch = Scratch::posix();
-    let name = scratch.name("exec");
+    let rings = Rings::new();
+    let name = rings.ring("exec");
     let mut consumer = Consumer::create(name.as_str()).unwrap();
     let mut process = Peer::start("become another program", &[name.as_str()]);
     process.expect("sitting");
@@ -78,8 +78,8 @@ fn exec_is_a_death() {
 }
 
 fn a_zombie_is_dead() {
-    let scratch = Scratch::posix();
-    let name = scratch.name("zombie");
+    let rings = Rings::new();
+    let name = rings.ring("zombie");
     let mut consumer = Consumer::create(name.as_str()).unwrap();
     let mut process = Peer::start("sit as producer", &[name.as_str(), "0"]);
     process.expect("sitting");
@@ -91,8 +91,8 @@ fn a_zombie_is_dead() {
 }
 
 fn a_ring_in_use_is_not_removed_and_names_its_users() {
-    let scratch = Scratch::posix();
-    let name = scratch.name("use");
+    let rings = Rings::new();
+    let name = rings.ring("use");
     drop(Producer::create(name.as_str()).unwrap());
     let mut process = Peer::start("sit as producer", &[name.as_str(), "0"]);
     process.expect("sitting");

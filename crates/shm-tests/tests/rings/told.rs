@@ -2,7 +2,7 @@
 //! switched off, so that a notice that is lost is lost for good, and the test hangs until its watchdog.
 
 use shm_ring::{Consumer, Producer, Receiver, Sender};
-use shm_tests::{Peer, Scratch, Test, peer, tests};
+use shm_tests::{Peer, Rings, Test, peer, tests};
 
 pub(crate) fn tests() -> Vec<Test> {
     tests![all_receivers_are_told_of_the_last_senders_death, a_consumer_is_told_of_its_producers_death]
@@ -35,8 +35,8 @@ pub(crate) fn wait_without_backstop(arguments: &[String]) {
 }
 
 fn all_receivers_are_told_of_the_last_senders_death() {
-    let scratch = Scratch::posix();
-    let name = scratch.name("many");
+    let rings = Rings::new();
+    let name = rings.ring("many");
     Sender::builder(name.as_str()).capacity(4).create_ring().unwrap();
     let start = |_| Peer::start("wait without backstop", &[name.as_str()]);
     let mut receivers: Vec<Peer> = (0..RECEIVERS).map(start).collect();
@@ -56,8 +56,8 @@ fn all_receivers_are_told_of_the_last_senders_death() {
 }
 
 fn a_consumer_is_told_of_its_producers_death() {
-    let scratch = Scratch::posix();
-    let name = scratch.name("one");
+    let rings = Rings::new();
+    let name = rings.ring("one");
     let mut consumer = Consumer::builder(name.as_str()).backstop(false).create().unwrap();
     for round in 0..ROUNDS {
         let mut producer = Peer::start("sit as sender", &["spsc", name.as_str(), BALLAST[round % 2]]);

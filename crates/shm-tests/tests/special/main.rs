@@ -11,6 +11,7 @@ mod mapped;
 mod maps;
 mod namespaces;
 mod reader;
+mod sealed;
 mod segments;
 mod space;
 
@@ -29,6 +30,7 @@ const ROLES: &[(&str, Role)] = &[
     ("create as another user", foreign::create_as_another_user),
     ("use root's segments", segments::use_roots_segments),
     ("squat keys", segments::squat_keys),
+    ("meet as another user", sealed::meet_as_another_user),
     ("reach the limits", segments::reach_the_limits),
     ("lock too much", limits::lock_too_much),
     ("ask as another user", maps::ask_as_another_user),
@@ -50,6 +52,7 @@ fn main() {
         maps::tests(),
         namespaces::tests(),
         reader::tests(),
+        sealed::tests(),
         segments::tests(),
         space::tests(),
         foreign::tests(),

@@ -1,0 +1,146 @@
+//! All rivals in turn, three times over.
+
+use crate::rivals::{CROWDS, PAIRS};
+use serde::Serialize;
+use shm_measure::pair::histogram;
+use shm_measure::spread::{RUNS, median};
+use shm_measure::{Extent, Measured, Result, cores};
+use std::time::Duration;
+
+/// One run of one case.
+const RUN: Duration = Duration::from_millis(250);
+const WARM_UP: Duration = Duration::from_millis(60);
+/// Bytes in a message, one to one.
+pub const SIZES: [usize; 2] = [8, 64];
+const ROUND_TRIP_BYTES: usize = 64;
+const CAPACITIES: [u64; 2] = [1024, 16_384];
+const CROWD_PAIRS: [u64; 3] = [1, 2, 4];
+
+/// What the report reads.
+#[derive(Debug, Serialize)]
+pub struct Table {
+    pub throughput: Vec<Rate>,
+    pub latency: Vec<Latency>,
+    pub scale: Vec<Scale>,
+}
+
+/// Throughput, one to one.
+#[derive(Debug, Serialize)]
+pub struct Rate {
+    pub name: String,
+    pub size: usize,
+    pub runs_m_per_s: Vec<f64>,
+}
+
+/// Round trips.
+#[derive(Debug, Serialize)]
+pub struct Latency {
+    pub name: String,
+    pub runs_p50_ns: Vec<u64>,
+    pub p50_ns: u64,
+    pub p999_ns: u64,
+}
+
+/// Throughput, many to many.
+#[derive(Debug, Serialize)]
+pub struct Scale {
+    pub name: String,
+    pub capacity: u64,
+    pub pairs: u64,
+    pub runs_m_per_s: Vec<f64>,
+}
+
+impl Table {
+    pub fn measure() -> Result<Self> {
+        cores::two(); // asked before anybody is pinned
+        let mut throughput = Vec::new();
+        for size in SIZES {
+            throughput.extend(rates(size)?);
+        }
+        Ok(Self { throughput, latency: latencies()?, scale: scales()? })
+    }
+}
+
+/// Those that start; of the others it is said why they do not.
+fn started(size: usize) -> Vec<(&'static str, Box<dyn Measured>)> {
+    let start =
+        |&(name, start): &(&'static str, fn(usize) -> Result<Box<dyn Measured>>)| match start(size / 8) {
+            Ok(pair) => Some((name, pair)),
+            Err(error) => {
+                eprintln!("{name}, {size} bytes: left out: {error}");
+                None
+            }
+        };
+    PAIRS.iter().filter_map(start).collect()
+}
+
+/// Runs each so often; one that fails is left out from there on, and said to be.
+fn in_turn<T>(
+    size: usize,
+    mut run: impl FnMut(&mut dyn Measured) -> Result<T>,
+) -> Vec<(&'static str, Vec<T>)> {
+    let mut found: Vec<_> = started(size).into_iter().map(|(name, pair)| (name, pair, Vec::new())).collect();
+    for _ in 0..RUNS {
+        found.retain_mut(|(name, pair, runs)| match run(pair.as_mut()) {
+            Ok(value) => {
+                runs.push(value);
+                true
+            }
+            Err(error) => {
+                eprintln!("{name}, {size} bytes: left out: {error}");
+                false
+            }
+        });
+    }
+    found.into_iter().map(|(name, _, runs)| (name, runs)).collect()
+}
+
+fn rates(size: usize) -> Result<Vec<Rate>> {
+    let runs = in_turn(size, |pair| {
+        pair.stream(size, Extent::Time(WARM_UP))?;
+        Ok(pair.stream(size, Extent::Time(RUN))?.rate() / 1e6)
+    });
+    Ok(runs
+        .into_iter()
+        .map(|(name, runs_m_per_s)| Rate { name: name.to_owned(), size, runs_m_per_s })
+        .collect())
+}
+
+fn latencies() -> Result<Vec<Latency>> {
+    let runs = in_turn(ROUND_TRIP_BYTES, |pair| {
+        pair.round_trips(ROUND_TRIP_BYTES, Extent::Time(WARM_UP), &mut histogram()?)?;
+        let mut times = histogram()?;
+        pair.round_trips(ROUND_TRIP_BYTES, Extent::Time(RUN), &mut times)?;
+        Ok((times.value_at_quantile(0.5), times.value_at_quantile(0.999)))
+    });
+    let latency = |(name, runs): (&str, Vec<(u64, u64)>)| {
+        let (p50, p999): (Vec<u64>, Vec<u64>) = runs.into_iter().unzip();
+        Latency { name: name.to_owned(), p50_ns: median(&p50), p999_ns: median(&p999), runs_p50_ns: p50 }
+    };
+    Ok(runs.into_iter().map(latency).collect())
+}
+
+fn scales() -> Result<Vec<Scale>> {
+    let mut found = Vec::new();
+    for capacity in CAPACITIES {
+        for pairs in CROWD_PAIRS {
+            let mut runs = CROWDS.map(|(name, measure)| (name, measure, Vec::new()));
+            for _ in 0..RUNS {
+                for (name, measure, rates) in &mut runs {
+                    match measure(capacity, pairs, RUN) {
+                        Ok(run) => rates.push(run.rate() / 1e6),
+                        Err(error) => eprintln!("{name}, {pairs} + {pairs}, capacity {capacity}: {error}"),
+                    }
+                }
+            }
+            let measured = runs.into_iter().filter(|(_, _, rates)| !rates.is_empty());
+            found.extend(measured.map(|(name, _, runs_m_per_s)| Scale {
+                name: name.to_owned(),
+                capacity,
+                pairs,
+                runs_m_per_s,
+            }));
+        }
+    }
+    Ok(found)
+}

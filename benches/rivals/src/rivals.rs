@@ -1,0 +1,104 @@
+//! Those who are measured, each in a file, all by the same three functions: `start` a pair, `open` the other process's end.
+
+mod array_queue;
+mod cloudtoid;
+mod iceoryx;
+mod ipc_channel;
+mod ringfire;
+mod shaq;
+mod threads;
+
+use shm_measure::peer::{Opening, Other};
+use shm_measure::{Link, Measured, Pair, Placement, Result, Serve, Setup, Transport, Wait, cores, crowd};
+use std::os::fd::OwnedFd;
+use std::time::Duration;
+
+/// Bytes in the queues of each: what the rings have.
+const QUEUE_BYTES: usize = shm_measure::transport::RING_BYTES as usize;
+
+/// Starts a pair for messages of so many words.
+type Start = fn(usize) -> Result<Box<dyn Measured>>;
+/// Measures many senders and receivers.
+type Crowd = fn(u64, u64, Duration) -> Result<shm_measure::Run>;
+
+/// All of them, for one sender and one receiver.
+pub const PAIRS: [(&str, Start); 13] = [
+    ("shmring spsc", |words| ours(if words == 1 { Transport::Typed } else { Transport::Spsc }, words)),
+    ("shmring spsc bytes", |words| ours(Transport::Spsc, words)),
+    ("shmring mpmc", |words| ours(Transport::Mpmc, words)),
+    ("ringfire 0.5.2, lossless", ringfire::start),
+    ("shaq 4.3.0 spsc", shaq::start_spsc),
+    ("shaq 4.3.0 mpmc", shaq::start_mpmc),
+    ("iceoryx2 0.10.0", iceoryx::start),
+    ("cloudtoid-interprocess 3.0.2", cloudtoid::start),
+    ("ipc-channel 0.23.1", ipc_channel::start),
+    ("rtrb 0.4.1, threads", threads::start_rtrb),
+    ("nexus-queue 1.3.1, threads", threads::start_nexus),
+    ("gil 0.9.0, threads", threads::start_gil),
+    ("crossbeam ArrayQueue 0.3.14, threads", threads::start_array_queue),
+];
+
+/// Those for many.
+pub const CROWDS: [(&str, Crowd); 3] = [
+    ("shmring", |capacity, pairs, time| crowd::measure(capacity, pairs, Wait::Adaptive, time)),
+    ("crossbeam ArrayQueue", array_queue::measure),
+    ("shaq", shaq::measure),
+];
+
+fn ours(transport: Transport, words: usize) -> Result<Box<dyn Measured>> {
+    Setup { transport, length: 8 * words, wait: Wait::Spin }.start(Placement::Apart)
+}
+
+/// In the other process: its end, unless it is one of the library's own.
+pub fn open(opening: &Opening, descriptors: &[OwnedFd]) -> Result<Option<Box<dyn Serve>>> {
+    Ok(Some(match opening.transport.as_str() {
+        ringfire::NAME => ringfire::open(opening)?,
+        shaq::SPSC => shaq::open_spsc(opening, descriptors)?,
+        shaq::MPMC => shaq::open_mpmc(opening, descriptors)?,
+        shaq::CROWD => shaq::open_crowd(opening, descriptors)?,
+        iceoryx::NAME => iceoryx::open(opening)?,
+        cloudtoid::NAME => cloudtoid::open(opening)?,
+        ipc_channel::NAME => ipc_channel::open(opening)?,
+        _ => return Ok(None),
+    }))
+}
+
+/// Pins this process, and says where the other one goes.
+fn apart() -> Result<Option<usize>> {
+    let (ours, theirs) = Placement::Apart.processors();
+    ours.map_or(Ok(()), cores::pin_to)?;
+    Ok(theirs)
+}
+
+/// What all names of this program begin with; its process follows.
+pub const PREFIX: &str = "shm-rivals-";
+
+/// A name that nobody else uses. Other processes of a pair are told it.
+fn unique() -> String {
+    static COUNT: std::sync::atomic::AtomicU64 = std::sync::atomic::AtomicU64::new(0);
+    let count = COUNT.fetch_add(1, std::sync::atomic::Ordering::Relaxed); // only told apart
+    format!("{PREFIX}{}-{count}", std::process::id())
+}
+
+/// The other process, which opens what the words say.
+fn process(name: &str, words: Vec<String>, descriptors: &[std::os::fd::BorrowedFd<'_>]) -> Result<Other> {
+    let opening = Opening { transport: name.to_owned(), processor: apart()?, descriptors: 0, words };
+    Other::process(opening, descriptors)
+}
+
+fn pair<L: Link + 'static>(name: &str, link: L, other: Other) -> Box<dyn Measured> {
+    Box::new(Pair::new(name, link, other))
+}
+
+/// Calls a function that has the number of words as a constant.
+macro_rules! with_words {
+    ($words:expr, $function:ident ( $($argument:expr),* )) => {
+        match $words {
+            1 => $function::<1>($($argument),*),
+            8 => $function::<8>($($argument),*),
+            words => Err(format!("{words} words are not prepared").into()),
+        }
+    };
+}
+
+use with_words;
