@@ -179,8 +179,7 @@ impl Receives for Consumer {
     }
 
     fn receive_into(&mut self, bytes: u8) -> Result<bool> {
-        drop(self.try_peek()?); // without a message it would wait
-        let (length, _) = self.recv_into(&mut vec![0; usize::from(bytes)])?;
+        let (length, _) = self.try_recv_into(&mut vec![0; usize::from(bytes)])?;
         assert!(length <= usize::from(bytes), "received more than the buffer holds");
         Ok(true)
     }

@@ -40,6 +40,7 @@ targets!(
     open_arbitrary_bytes,
     spsc_hostile_producer,
     spsc_hostile_consumer,
+    spsc_hostile_state,
     mpmc_hostile_state,
     spsc_model,
     mpmc_model,
@@ -62,6 +63,11 @@ pub fn spsc_hostile_producer(input: &[u8]) {
 /// A producer beside such a consumer.
 pub fn spsc_hostile_consumer(input: &[u8]) {
     peers::play(Enemy::Consumer, input);
+}
+
+/// Producer and consumer beside somebody who stores anywhere in their ring.
+pub fn spsc_hostile_state(input: &[u8]) {
+    peers::play(Enemy::Vandal, input);
 }
 
 /// Senders and receivers beside somebody who stores anywhere in their ring.

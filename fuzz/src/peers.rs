@@ -70,6 +70,8 @@ pub enum Enemy {
     Producer,
     /// The handle is a producer.
     Consumer,
+    /// Somebody who writes in all of an SPSC ring.
+    Vandal,
     /// Anybody at an MPMC ring.
     Anybody,
 }
@@ -83,7 +85,7 @@ impl Enemy {
                 [words, DATA_OFFSET..object_bytes]
             }
             Self::Consumer => [CONSUMER_REGION_OFFSET..CONSUMER_REGION_OFFSET + CONSUMER_REGION_BYTES, 0..0],
-            Self::Anybody => [COMMON_OFFSET..object_bytes, 0..0],
+            Self::Vandal | Self::Anybody => [COMMON_OFFSET..object_bytes, 0..0],
         }
     }
 }
@@ -215,7 +217,7 @@ impl World {
                 );
                 Own { first: tail, second: 0 }
             }
-            Enemy::Anybody => return,
+            Enemy::Vandal | Enemy::Anybody => return,
         };
         assert!(now.first >= self.own.first && now.second >= self.own.second, "{now:?} after {:?}", self.own);
         self.own = now;
@@ -225,7 +227,8 @@ impl World {
     fn check_rest(&self) {
         let mut found = vec![0; self.region.bytes()];
         self.region.copy_out(0, &mut found).expect("all of the ring");
-        let others = if self.enemy == Enemy::Anybody { 0..0 } else { 0..found.len() };
+        let has_own = matches!(self.enemy, Enemy::Producer | Enemy::Consumer);
+        let others = if has_own { 0..found.len() } else { 0..0 };
         for at in (0..HEADER_BYTES).chain(others) {
             if self.writes.iter().any(|range| range.contains(&at)) {
                 assert_eq!(found[at], self.expected[at], "written at {at}");
@@ -331,7 +334,7 @@ pub fn play(enemy: Enemy, input: &[u8]) {
     let mut reader = Reader::new(input);
     let candidates = template::of_enemy(enemy);
     let template = candidates[reader.below(candidates.len())];
-    let roles = CROWDS[reader.below(CROWDS.len())];
+    let who = usize::from(reader.u8());
     RINGS.with_borrow_mut(|rings| {
         let (scratch, region) = rings.ready(template);
         let kind = template::of(template)[KIND_OFFSET];
@@ -361,48 +364,29 @@ pub fn play(enemy: Enemy, input: &[u8]) {
         changes.reverse();
         shared.0.borrow_mut().changes = changes;
         let installed = install(shared.clone());
-        match (enemy, kind) {
-            (Enemy::Producer, 1) => {
-                run::<Producer, Consumer>(scratch, &mut shared, &[Role::Consumer], reader)
+        let roles = match enemy {
+            Enemy::Producer => &[Role::Consumer],
+            Enemy::Consumer => &[Role::Producer],
+            Enemy::Vandal => PAIRS[who % PAIRS.len()],
+            Enemy::Anybody => CROWDS[who % CROWDS.len()],
+        };
+        match kind {
+            1 => run::<Producer, Consumer>(scratch, &mut shared, roles, reader),
+            2 if template == template::CHARACTERS => {
+                run::<TypedProducer<char>, TypedConsumer<char>>(scratch, &mut shared, roles, reader);
             }
-            (Enemy::Producer, _) if template == template::CHARACTERS => {
-                run::<TypedProducer<char>, TypedConsumer<char>>(
-                    scratch,
-                    &mut shared,
-                    &[Role::Consumer],
-                    reader,
-                );
-            }
-            (Enemy::Producer, _) => {
-                run::<TypedProducer<u64>, TypedConsumer<u64>>(
-                    scratch,
-                    &mut shared,
-                    &[Role::Consumer],
-                    reader,
-                );
-            }
-            (Enemy::Consumer, 1) => {
-                run::<Producer, Consumer>(scratch, &mut shared, &[Role::Producer], reader)
-            }
-            (Enemy::Consumer, _) => {
-                run::<TypedProducer<u64>, TypedConsumer<u64>>(
-                    scratch,
-                    &mut shared,
-                    &[Role::Producer],
-                    reader,
-                );
-            }
-            (Enemy::Anybody, 3) => run::<Sender, Receiver>(scratch, &mut shared, roles, reader),
-            (Enemy::Anybody, _) => {
-                run::<TypedSender<u64>, TypedReceiver<u64>>(scratch, &mut shared, roles, reader)
-            }
+            2 => run::<TypedProducer<u64>, TypedConsumer<u64>>(scratch, &mut shared, roles, reader),
+            3 => run::<Sender, Receiver>(scratch, &mut shared, roles, reader),
+            _ => run::<TypedSender<u64>, TypedReceiver<u64>>(scratch, &mut shared, roles, reader),
         }
         drop(installed);
         shared.0.borrow().check_rest();
     });
 }
 
-/// Who comes to an MPMC ring.
+/// Who comes to an SPSC ring whose enemy is neither,
+const PAIRS: [&[Role]; 3] = [&[Role::Producer], &[Role::Consumer], &[Role::Producer, Role::Consumer]];
+/// and who to an MPMC ring.
 const CROWDS: [&[Role]; 4] =
     [&[Role::Sender], &[Role::Receiver], &[Role::Sender, Role::Receiver], &[Role::Receiver, Role::Sender]];
 

@@ -116,6 +116,11 @@ pub fn spsc_hostile_consumer() -> Vec<(String, Vec<u8>)> {
     of_enemy(Enemy::Consumer)
 }
 
+/// Of both.
+pub fn spsc_hostile_state() -> Vec<(String, Vec<u8>)> {
+    of_enemy(Enemy::Vandal)
+}
+
 /// Of senders and receivers.
 pub fn mpmc_hostile_state() -> Vec<(String, Vec<u8>)> {
     of_enemy(Enemy::Anybody)

@@ -3,7 +3,8 @@
 use crate::object::{NAME, Scratch};
 use crate::peers::Enemy;
 use shm_core::header::{CREATED_OFFSET, INSTANCE_OFFSET, KIND_OFFSET};
-use shm_ring::layout::mpmc;
+use shm_ring::layout::mpmc::{self, COMMON_OFFSET};
+use shm_ring::layout::restart::BOOT_OFFSET;
 use shm_ring::layout::spsc::{
     CONSUMER_REGION_OFFSET, CONSUMER_SEAT_OFFSET, CONSUMER_WAIT_OFFSET, LIFE_OFFSET, PID_OFFSET,
     PRODUCER_REGION_OFFSET, PRODUCER_SEAT_OFFSET, PRODUCER_WAIT_OFFSET,
@@ -25,7 +26,7 @@ pub const CHARACTERS: usize = 7;
 /// Those that a handle with this enemy is at home in.
 pub fn of_enemy(enemy: Enemy) -> &'static [usize] {
     match enemy {
-        Enemy::Producer => &[1, 2, 3, 4, 5, 6, CHARACTERS],
+        Enemy::Producer | Enemy::Vandal => &[1, 2, 3, 4, 5, 6, CHARACTERS],
         Enemy::Consumer => &[1, 2, 3, 4, 5, 6],
         Enemy::Anybody => &[8, 9, 10],
     }
@@ -68,6 +69,7 @@ fn image<H>(leave: impl FnOnce(&Scratch) -> Result<H>) -> Result<Vec<u8>> {
     // The same bytes at every start.
     bytes[INSTANCE_OFFSET..INSTANCE_OFFSET + 16].fill(7);
     bytes[CREATED_OFFSET..CREATED_OFFSET + 8].fill(0);
+    bytes[BOOT_OFFSET..COMMON_OFFSET].fill(0);
     let kind = bytes[KIND_OFFSET];
     if kind >= 3 {
         for seat in (mpmc::SEATS_OFFSET..).step_by(mpmc::SEAT_BYTES).take(MANY_PARTICIPANTS as usize) {
