@@ -240,7 +240,7 @@ fn rest(page: &mut String, measured: &Measured) -> Result<()> {
     if let Some(files) = &measured.files {
         writeln!(
             page,
-            "| `send --raw <file`, `recv --raw >file`, GB/s | {} (a copy in, a copy out) |",
+            "| `send --raw <file`, `recv --raw >file`, GB/s | {} (four copies: into a buffer, into the ring, out of it, and out) |",
             files.ring
         )?;
         writeln!(page, "| `cat <file \\| cat >file`, GB/s | {} (four copies) |", files.pipe)?;
