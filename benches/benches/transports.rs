@@ -1,7 +1,7 @@
 //! A ring against what the kernel has to send messages by, between two processes, every byte verified.
 //!
-//! `cargo bench -p shm-benches` measures; without `--bench` (as `cargo test` runs it) everything is done once and nothing
-//! is measured. A way is left out at lengths that it does not take, which is said.
+//! `cargo bench -p shm-benches` measures; without `--bench` (as `cargo test` runs it) everything is done once and
+//! nothing is measured. A way is left out at lengths that it does not take, which is said.
 
 use criterion::{BenchmarkId, Criterion, SamplingMode, Throughput};
 use hdrhistogram::Histogram;

@@ -1,4 +1,4 @@
-//! Those who are measured, each in a file, all by the same three functions: `start` a pair, `open` the other process's end.
+//! Those who are measured, each in a file: `start` makes a pair, `open` is the other process's end of it.
 
 mod array_queue;
 mod cloudtoid;

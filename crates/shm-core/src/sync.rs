@@ -1,7 +1,7 @@
 //! The one place that says where atomics and fences come from, so that a model checker can put its own in.
 //!
-//! Under `--cfg loom` fences are loom's; the words of regions are as well, which `access` sees to. What stays in private
-//! memory is never part of a model.
+//! Under `--cfg loom` fences are loom's; the words of regions are as well, which `access` sees to. What stays in
+//! private memory is never part of a model.
 
 pub(crate) use core::sync::atomic::{AtomicBool, AtomicI32, AtomicPtr, AtomicUsize};
 pub use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};

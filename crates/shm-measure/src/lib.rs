@@ -1,4 +1,4 @@
-//! Measures ways between two processes: round trips and throughput, every byte verified, beside what the machine can do.
+//! Measures ways between two processes: round trips and throughput, every byte verified, beside what the machine does.
 //!
 //! | module | holds |
 //! |---|---|
@@ -11,7 +11,7 @@
 //! | [`suite`] | what is measured: the tables of `shmring bench` |
 //! | [`startup`], [`usage`] | what attaching and doing nothing cost |
 //! | [`plot`] | pictures of tables |
-//! | [`watchdog`], [`names`], [`cores`] | nothing hangs, nothing is left behind, each process on a processor of its own |
+//! | [`watchdog`], [`names`], [`cores`] | nothing hangs, nothing is left, each process on a processor of its own |
 //!
 //! The other process is a copy of the program, so that `main` begins like this:
 //!

@@ -101,10 +101,13 @@ impl Rings {
     }
 }
 
-/// Takes a ring's name away, whatever is in it by now.
+/// Takes a ring's name away, whatever is in it by now; also if somebody did already, who found it marked as removed.
 pub fn remove_whatever_it_is(ring: &Ring) {
     let (options, name) = ring.locate();
-    options.unlink(&name).unwrap();
+    match options.unlink(&name) {
+        Ok(()) | Err(shm_core::Error::NotFound { .. }) => {}
+        Err(error) => panic!("{error}"),
+    }
 }
 
 impl Default for Rings {

@@ -103,11 +103,12 @@ fn latency_table<'a>(page: &mut String, rows: impl Iterator<Item = &'a LatencyRo
 fn latencies(page: &mut String, measured: &Measured) -> Result<()> {
     writeln!(page, "\n## Round trips\n\n![round trips](latency.svg)\n")?;
     latency_table(page, measured.latency.iter())?;
-    let text = "\nWhat limits them: two cache lines have to change hands, which is the `bounce`; it carries one word. A \
-                message with its header of 8 bytes takes a line for each 64 bytes, so that one of 56 takes one line and \
-                one of 64 takes two. From a few KiB on it is the copying.\n\n\
-                ### Handed over in place\n\nSpace of that length is reserved, 8 bytes of it are written and read where \
-                they lie, the space is given back:\n";
+    let text = "\nWhat limits them: two cache lines have to change hands, which is the `bounce`; \
+                it carries one word. A message with its header of 8 bytes takes a line for each \
+                64 bytes, so that one of 56 takes one line and one of 64 takes two. From a few \
+                KiB on it is the copying.\n\n### Handed over in place\n\nSpace of that length is \
+                reserved, 8 bytes of it are written and read where they lie, the space is given \
+                back:\n";
     writeln!(page, "{text}")?;
     latency_table(page, measured.handover.iter())
 }
@@ -138,9 +139,9 @@ fn number(value: f64) -> String {
 fn throughputs(page: &mut String, measured: &Measured) -> Result<()> {
     writeln!(page, "\n## Throughput\n")?;
     throughput_table(page, measured.throughput.iter())?;
-    let text = "\nWhat limits it: for short messages, how fast lines go from one processor's cache to the other's \
-                (`words` and `lines` are just that, each with a stamp and nothing else); for long ones, a copy in and a \
-                copy out (`memory`).";
+    let text = "\nWhat limits it: for short messages, how fast lines go from one processor's \
+                cache to the other's (`words` and `lines` are just that, each with a stamp and \
+                nothing else); for long ones, a copy in and a copy out (`memory`).";
     Ok(writeln!(page, "{text}")?)
 }
 
@@ -149,8 +150,9 @@ fn sleepers(page: &mut String, measured: &Measured) -> Result<()> {
     latency_table(page, measured.apart.iter())?;
     writeln!(page, "\nOn one:\n")?;
     latency_table(page, measured.same.iter())?;
-    let text = "\nWhat limits them: the kernel's sleeping and waking, twice in a round trip; on two processors also the \
-                interrupt that wakes an idle one. `futex` is a bare ping-pong of FUTEX_WAIT and FUTEX_WAKE.";
+    let text = "\nWhat limits them: the kernel's sleeping and waking, twice in a round trip; on \
+                two processors also the interrupt that wakes an idle one. `futex` is a bare \
+                ping-pong of FUTEX_WAIT and FUTEX_WAKE.";
     Ok(writeln!(page, "{text}")?)
 }
 
@@ -164,17 +166,19 @@ fn many(page: &mut String, measured: &Measured) -> Result<()> {
         let (capacity, pairs, verified) = (row.capacity, row.pairs, row.verified);
         writeln!(page, "| {capacity} | {pairs} + {pairs} | {} | {verified} |", rates(&row.runs_m_per_s))?;
     }
-    let text = "\nWhat limits it: each message moves two lines, that of its slot and that of its block, the second known \
-                only when the first is there.\n\nTried and dropped, because every cell lost by it: neighbouring slots \
-                spread over 2, 4 or 8 lines; fetching the block that comes next, or second or fourth next, for reading, \
-                for writing, or both.";
+    let text = "\nWhat limits it: each message moves two lines, that of its slot and that of its \
+                block, the second known only when the first is there.\n\nTried and dropped, \
+                because every cell lost by it: neighbouring slots spread over 2, 4 or 8 lines; \
+                fetching the block that comes next, or second or fourth next, for reading, for \
+                writing, or both.";
     Ok(writeln!(page, "{text}")?)
 }
 
 fn kernel(page: &mut String, measured: &Measured) -> Result<()> {
-    let text = "\n## Beside what the kernel has\n\nRings wait as they do by default (adaptive); all else as it does. Buffers \
-                are as large as the system makes them. A way that does not take a length is left out there: Unix \
-                datagrams and packets above 128 KiB, message queues above 8 KiB.\n\n![throughput](throughput.svg)\n";
+    let text = "\n## Beside what the kernel has\n\nRings wait as they do by default (adaptive); \
+                all else as it does. Buffers are as large as the system makes them. A way that \
+                does not take a length is left out there: Unix datagrams and packets above 128 \
+                KiB, message queues above 8 KiB.\n\n![throughput](throughput.svg)\n";
     writeln!(page, "{text}")?;
     throughput_table(page, measured.ways_throughput.iter())?;
     writeln!(page, "\n![round trips](round-trips.svg)\n")?;
@@ -188,8 +192,9 @@ fn rivals(page: &mut String, measured: &Measured) -> Result<()> {
             "\n## Beside other queues\n\nNot measured in this run: `benches/report` does."
         )?);
     };
-    let text = "\n## Beside other queues\n\nMeasured in one run of theirs, in turn (`cargo run --release` in \
-                `benches/rivals`): between processes where they can be, otherwise between threads, as it says. Spinning.\n";
+    let text = "\n## Beside other queues\n\nMeasured in one run of theirs, in turn (`cargo run \
+                --release` in `benches/rivals`): between processes where they can be, otherwise \
+                between threads, as it says. Spinning.\n";
     writeln!(page, "{text}")?;
     writeln!(page, "| queue | bytes | M/s (of three runs) |\n|---|---:|---:|")?;
     for RivalRate { name, size, runs_m_per_s } in &rivals.throughput {
@@ -235,7 +240,7 @@ fn rest(page: &mut String, measured: &Measured) -> Result<()> {
     if let Some(files) = &measured.files {
         writeln!(
             page,
-            "| `send --raw <file`, `recv --raw >file`, GB/s | {} (a copy in, a copy out) |",
+            "| `send --raw <file`, `recv --raw >file`, GB/s | {} (four copies: into a buffer, into the ring, out of it, and out) |",
             files.ring
         )?;
         writeln!(page, "| `cat <file \\| cat >file`, GB/s | {} (four copies) |", files.pipe)?;

@@ -1,7 +1,7 @@
 //! Weakening one ordering of the source without building it anew: what `.ci/weaken` asks for.
 //!
-//! `SHMRING_WEAKEN=file:first:last:ordering` weakens what is asked for from these lines; `file` is how its path ends, and
-//! the ordering of a fence that is to be left out is `nothing`.
+//! `SHMRING_WEAKEN=file:first:last:ordering` weakens what is asked for from these lines; `file` is how its path ends,
+//! and the ordering of a fence that is to be left out is `nothing`.
 
 use crate::sync::Ordering::{self, Acquire, Relaxed, Release};
 use std::panic::Location;

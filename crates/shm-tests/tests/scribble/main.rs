@@ -1,8 +1,8 @@
 //! Processes that write random bytes over all that they may write, while others work: nobody who works is killed by a
 //! signal, hangs, or is told anything but that the ring is corrupt, gone, or that its peer has ended.
 //!
-//! Each test runs a fixed number of rounds; `SHMRING_SCRIBBLE_SECONDS` says how long instead. What became of the rounds is
-//! printed.
+//! Each test runs a fixed number of rounds; `SHMRING_SCRIBBLE_SECONDS` says how long instead. What became of the rounds
+//! is printed.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // test code: a panic is the verdict
 

@@ -49,11 +49,12 @@ const REFERENCES: [&str; 3] =
     ["crates/shm-core/src/access.rs", "crates/shm-core/src/copy.rs", "crates/shm-core/src/model/memory.rs"];
 
 /// What looks like a reference from a pointer, and is none.
-const NO_REFERENCES: [(&str, &str); 15] = [
+const NO_REFERENCES: [(&str, &str); 16] = [
     ("crates/shm-core/src/event.rs", ".timespec().as_ref()"),
     ("crates/shm-core/src/life.rs", "&mut *lock()"),
     ("crates/shm-core/src/life.rs", "unlocked.as_ref()"),
     ("crates/shm-core/src/life/helper.rs", "&mut *order"),
+    ("crates/shm-core/src/model/weaken.rs", "wish.as_ref()"),
     ("crates/shm-core/src/object/handle.rs", "&mut *bytes"),
     ("crates/shm-core/src/object/mapping.rs", "unlocked.as_ref()"),
     ("crates/shm-core/src/pass.rs", "remaining.as_ref()"),

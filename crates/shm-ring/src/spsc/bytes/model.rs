@@ -200,3 +200,29 @@ fn a_consumers_successor_goes_on() {
         });
     }
 }
+
+/// A successor that does nothing but come gives back what the dead one had read, and not before it had.
+#[test]
+fn what_a_dead_consumer_read_is_given_back() {
+    explore("bytes, given back", 3, || {
+        let _locks = spsc_locks();
+        let parts = Arc::new(spsc_parts(CAPACITY));
+        let mut writer = Writer::resume(&parts, 1).unwrap();
+        send(&mut writer, MESSAGES[0]);
+        let theirs = parts.clone();
+        let consumers = thread::spawn(move || {
+            // Before its second store of `head`.
+            assert!(mortal::run(4, || consume(&theirs, 0)));
+            kernel::close(&descriptors()[0]);
+            let _seat = claim_seat(&theirs, 1, Role::Consumer).unwrap();
+            assert_eq!(Reader::resume(&theirs).unwrap().received(), 1);
+        });
+        // Filled and not sent: the dead one finds nothing but the first.
+        for message in [b"message1", b"message2"] {
+            if let Ok(reserved) = writer.reserve(message.len()) {
+                writer.fill(&reserved, 0, message).unwrap();
+            }
+        }
+        consumers.join().unwrap();
+    });
+}

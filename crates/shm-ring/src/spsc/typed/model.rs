@@ -126,9 +126,11 @@ fn a_border_stands_between_two_tenures() {
     explore("typed, a border", 3, || {
         let _locks = spsc_locks();
         let parts = Arc::new(spsc_parts(32));
+        let mut reader = Reader::<u64>::resume(&parts, 4).unwrap();
         produce_in(&parts, 0, 4);
         kernel::close(&descriptors()[0]);
-        let mut reader = Reader::<u64>::resume(&parts, 4).unwrap();
+        assert_eq!(reader.at_border().unwrap(), Some(1));
+        reader.enter(1);
         let theirs = parts.clone();
         let successor = thread::spawn(move || {
             produce_in(&theirs, 1, 4);

@@ -1,4 +1,5 @@
-//! Sleeping and waking among many, explored by loom: a wake-up that is lost is a deadlock, since no sleep ends by itself.
+//! Sleeping and waking among many, explored by loom: a wake-up that is lost is a deadlock, since no sleep
+//! ends by itself.
 
 use super::Crowd;
 use crate::model::explore;
@@ -18,11 +19,10 @@ fn crowd(region: &Region) -> Crowd {
 fn sleep_until(region: &Region, enough: u64) {
     let (crowd, mut vigil) = (crowd(region), Vigil::new(false));
     let seen: ReadWord<u64> = region.read_word(WORD_OFFSET).unwrap();
-    while seen.load(Ordering::Relaxed) < enough {
-        // what the fences are to order
+    let count = || seen.load(Ordering::Relaxed); // what the fences are to order
+    while count() < enough {
         let armed = crowd.arm();
-        if seen.load(Ordering::Relaxed) < enough {
-            // as above
+        if count() < enough {
             crowd.sleep(armed, Deadline::NEVER, &mut vigil).unwrap();
         }
     }

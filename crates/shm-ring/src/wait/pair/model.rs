@@ -1,4 +1,5 @@
-//! Sleeping and waking between two, explored by loom: a wake-up that is lost is a deadlock, since no sleep ends by itself.
+//! Sleeping and waking between two, explored by loom: a wake-up that is lost is a deadlock, since no sleep
+//! ends by itself.
 
 use super::Waiter;
 use crate::model::explore;
@@ -31,11 +32,10 @@ fn nobody_sleeps_for_ever(name: &str, membarrier: bool) {
             }
         });
         let mut vigil = Vigil::new(false);
-        while seen.load(Ordering::Relaxed) < 2 {
-            // as above
+        let count = || seen.load(Ordering::Relaxed); // what the fences are to order
+        while count() < 2 {
             let armed = sleeper.arm();
-            if seen.load(Ordering::Relaxed) < 2 {
-                // as above
+            if count() < 2 {
                 sleeper.sleep(armed, Deadline::NEVER, &mut vigil).unwrap();
             } else {
                 sleeper.disarm();
