@@ -1,5 +1,6 @@
-//! A sealed ring: two processes that do not trust each other, with a Unix socket between them. Each writes memory of its
-//! own, which the other can read and nobody else can change. Started as root, the client goes on as an ordinary user.
+//! A sealed ring: two processes that do not trust each other, with a Unix socket between them. Each writes memory of
+//! its own, which the other can read and nobody else can change. Started as root, the client goes on as an ordinary
+//! user.
 //!
 //! ```text
 //! cargo run --release -p shm-examples --bin sealed

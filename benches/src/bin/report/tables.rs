@@ -240,7 +240,7 @@ fn rest(page: &mut String, measured: &Measured) -> Result<()> {
     if let Some(files) = &measured.files {
         writeln!(
             page,
-            "| `send --raw <file`, `recv --raw >file`, GB/s | {} (four copies: into a buffer, into the ring, out of it, and out) |",
+            "| `send --raw <file`, `recv --raw >file`, GB/s | {} (four copies, two of them by the kernel) |",
             files.ring
         )?;
         writeln!(page, "| `cat <file \\| cat >file`, GB/s | {} (four copies) |", files.pipe)?;
