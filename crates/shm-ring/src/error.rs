@@ -194,9 +194,9 @@ impl fmt::Display for Error {
             Self::Empty => f.write_str("the ring is empty; try again or wait for a message"),
             Self::TimedOut => f.write_str("timed out; the other side was too slow or is not there"),
             Self::Disconnected(end) => write!(f, "the other side {end}; wait for a successor or stop"),
-            Self::Detached => {
-                f.write_str("the ring is gone; open its name, or connect, again for another one")
-            }
+            Self::Detached => f.write_str(
+                "the ring was removed, or is over; open its name, or connect, again for another one",
+            ),
             Self::Corrupt(what) => write!(
                 f,
                 "the ring is corrupt ({what}): some process wrote where it must not, or its memory failed; \

@@ -150,7 +150,7 @@ fn a_producer_is_told_of_its_consumers_death() {
         }
         let end = if closes { "closed" } else { "left without closing" };
         producer.expect(&format!("the other side {end}; wait for a successor or stop"));
-        producer.expect("the ring is gone; open its name, or connect, again for another one");
+        producer.expect("the ring was removed, or is over; open its name, or connect, again for another one");
         producer.finish();
     }
 }
