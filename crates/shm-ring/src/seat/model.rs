@@ -1,6 +1,6 @@
 //! Coming, leaving and dying, and what others see of it, explored by loom.
 
-use super::{Presence, Seat, Start};
+use super::{Presence, Seat, Start, Witness};
 use crate::error::{End, Role};
 use crate::layout::spsc::{PRODUCER_SEAT_OFFSET, Parts, TAIL_OFFSET, TENURE_OFFSET};
 use crate::model::{claim_seat, descriptors, explore, spsc_locks, spsc_parts};
@@ -31,7 +31,7 @@ fn gone(name: &str, closed: Option<bool>, end: End) {
         let other = thread::spawn(move || live(&theirs, 0, closed));
         let seat = Seat::of(&parts, Role::Producer).unwrap();
         let work: ReadWord<u64> = parts.producer.read_word(TAIL_OFFSET).unwrap();
-        match seat.presence(Some(&descriptors()[1])).unwrap() {
+        match seat.presence(Some(Witness::Lock(&descriptors()[1]))).unwrap() {
             Presence::Gone(number, how) => {
                 // Between leaving and closing only the one, and after a death only the other.
                 assert_eq!((number, how), (1, end));

@@ -1,16 +1,20 @@
 //! Memory that is limited in other ways than by a file system: locked memory, and huge pages.
 
 use crate::foreign::DAEMON;
+use crate::space::in_a_mount_namespace;
+use rustix::mount::{MountFlags, mount};
 use rustix::process::{Resource, Rlimit, setrlimit};
-use shm_core::{Access, Error, HugePages, MapOptions, Memfd, Region, Remap, huge};
+use shm_core::{Access, Directory, Error, HugePages, MapOptions, Memfd, Name, Region, Remap, Removal, huge};
+use shm_ring::{Consumer, Producer};
 use shm_tests::process::become_user;
-use shm_tests::{Need, Peer, Test, tests};
+use shm_tests::{Need, Peer, Test, scratch, tests};
 
 pub(crate) fn tests() -> Vec<Test> {
     tests![
         locking_beyond_the_limit_is_an_error,
         too_few_huge_pages_are_an_error,
         huge_pages_are_used_where_they_are needs [Need::HugePages],
+        named_objects_and_rings_of_huge_pages needs [Need::HugePages, Need::Program("unshare"), Need::Mounts],
     ]
 }
 
@@ -94,4 +98,37 @@ fn huge_pages_are_used_where_they_are() {
     assert_eq!(object.stat().unwrap().bytes, page);
     drop(object);
     assert_eq!(huge::pools().into_iter().find(|now| now.page_bytes == page), Some(pool), "some are kept");
+}
+
+fn named_objects_and_rings_of_huge_pages() {
+    in_a_mount_namespace("name huge pages");
+}
+
+/// Role, with the argument directory: objects by name in the file system of huge pages.
+pub(crate) fn name_huge_pages(arguments: &[String]) {
+    let directory = arguments[0].as_str();
+    mount(c"hugetlbfs", directory, c"hugetlbfs", MountFlags::empty(), None).unwrap();
+    let pools = || huge::pools().into_iter().find(|pool| pool.free_pages >= 2);
+    let before = pools().unwrap();
+    let page = before.page_bytes;
+    let (options, name) = (scratch::options_in(directory), Name::new("huge").unwrap());
+    let object = options.create(&name, page).unwrap();
+    assert_eq!((object.page_bytes().unwrap(), object.stat().unwrap().bytes), (page, page));
+    object.map(Access::ReadWrite).unwrap().copy_in(100, b"huge").unwrap();
+    let other = options.open(&name, Access::ReadOnly).unwrap().map(Access::ReadOnly).unwrap();
+    assert_eq!(other.read_value::<[u8; 4]>(100).unwrap(), *b"huge");
+    let error = options.create(&Name::new("more").unwrap(), (before.pages + 1) * page).unwrap_err();
+    assert!(matches!(error, Error::OutOfHugePages { .. } | Error::OutOfSpace { .. }), "{error}");
+    drop((object, other));
+    options.unlink(&name).unwrap();
+
+    let builder = Producer::builder("ring").directory(Directory::at(directory)).capacity(1 << 16);
+    let mut producer = builder.create().unwrap();
+    let mut consumer = Consumer::builder("ring").directory(Directory::at(directory)).open().unwrap();
+    producer.send(b"through huge pages").unwrap();
+    assert_eq!(consumer.recv().unwrap().to_vec(), b"through huge pages");
+    drop((producer, consumer));
+    shm_ring::remove_in(&Directory::at(directory), "ring", Removal::IfUnused).unwrap();
+    assert_eq!(std::fs::read_dir(directory).unwrap().count(), 0);
+    assert_eq!(pools(), Some(before), "some are kept");
 }

@@ -32,6 +32,7 @@ const ROLES: &[(&str, Role)] = &[
     ("squat keys", segments::squat_keys),
     ("meet as another user", sealed::meet_as_another_user),
     ("reach the limits", segments::reach_the_limits),
+    ("name huge pages", limits::name_huge_pages),
     ("lock too much", limits::lock_too_much),
     ("ask as another user", maps::ask_as_another_user),
     ("map and be asked for", maps::map_and_be_asked_for),
