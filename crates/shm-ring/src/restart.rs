@@ -29,14 +29,14 @@
 //! # Why a kill or another stop at any moment does no harm
 //! Recovery reads the record and its messages and writes only other words; `boot` is stored last. Whoever finds another
 //! run's `boot` does it all again. Nobody takes part before `boot` is this run's, and only the lock's holder writes
-//! until then.
+//! until then. Where somebody holds a seat nevertheless, on another machine that shares the file, nothing is recovered.
 
 mod digest;
 mod mpmc;
 mod record;
 mod spsc;
 
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, Role};
 use crate::layout::Geometry;
 use crate::layout::restart::{BOOT_OFFSET, FLUSH_LOCK_BYTE};
 use digest::Digest;
@@ -174,6 +174,12 @@ pub(crate) fn recover(
     if !is_from_another_run(object, region)? {
         return Ok(()); // somebody else was faster
     }
+    if somebody_sits(object, geometry)? {
+        return Err(Error::from(shm_core::Error::Unsupported {
+            what: "a ring in a file",
+            reason: "processes of another run of the machine, or of another machine, are at it",
+        }));
+    }
     let snapshot = flushed(region, instance)?;
     if geometry.kind.is_mpmc() {
         mpmc::give(region, geometry, &snapshot)?;
@@ -186,6 +192,21 @@ pub(crate) fn recover(
         word.store(half, Ordering::Release); // R17 pairs with A22 F21
     }
     Ok(())
+}
+
+/// Whether anybody holds a seat. In this run of the machine nobody can yet; on another one that shares the file
+/// somebody may, and so may a process that was moved here while it ran.
+fn somebody_sits(object: &Object, geometry: &Geometry) -> Result<bool> {
+    let is_held = |byte| lock::is_free(object, byte).map(|free| !free);
+    if geometry.kind.is_mpmc() {
+        for seat in 0..geometry.participants {
+            if is_held(crate::mpmc::seat::lock_byte(seat))? {
+                return Ok(true);
+            }
+        }
+        return Ok(false);
+    }
+    Ok(is_held(crate::seat::lock_byte(Role::Producer))? || is_held(crate::seat::lock_byte(Role::Consumer))?)
 }
 
 /// How many messages [`recover`] would bring back. Changes nothing.

@@ -354,6 +354,27 @@ fn those_before_the_restart_count_as_dead() {
 }
 
 #[test]
+fn nothing_is_recovered_under_somebody_who_sits() {
+    for (kind, seat) in [("spsc", PRODUCER_REGION_OFFSET as u64 + 256), ("mpmc", 1024 + 256 * 63)] {
+        let file = File::new(&format!("sits-{kind}"));
+        if kind == "spsc" {
+            Producer::builder(&file.place()).create_ring().unwrap();
+        } else {
+            Sender::builder(&file.place()).create_ring().unwrap();
+        }
+        file.restart();
+        let before = file.bytes();
+        let elsewhere = file.object();
+        assert!(lock::try_lock(&elsewhere, seat, Lock::Exclusive).unwrap());
+        let refused = repair(&file.place()).unwrap_err();
+        assert!(refused.to_string().contains("another machine"), "{refused}");
+        assert!(file.bytes() == before);
+        drop(elsewhere);
+        assert!(repair(&file.place()).unwrap().restarted);
+    }
+}
+
+#[test]
 fn one_flush_waits_for_another() {
     let file = File::new("waits");
     let mut producer = Producer::open_or_create(&file.place()).unwrap();
