@@ -14,7 +14,7 @@ pub(crate) fn tests() -> Vec<Test> {
         locking_beyond_the_limit_is_an_error,
         too_few_huge_pages_are_an_error,
         huge_pages_are_used_where_they_are needs [Need::HugePages],
-        named_objects_and_rings_of_huge_pages needs [Need::HugePages, Need::Program("unshare"), Need::Mounts],
+        named_objects_and_rings_of_huge_pages needs [Need::Root, Need::HugePages, Need::Mounts],
     ]
 }
 
