@@ -83,7 +83,21 @@ pub fn identify_senders(socket: impl AsFd) -> Result<()> {
     set_socket_passcred(socket, true).map_err(|errno| Error::system("setsockopt(SO_PASSCRED)", SOCKET, errno))
 }
 
-/// Whether the other end of a connected socket is closed, by its process or by the kernel when that died; or shut
+/// Whether a socket is one whose other end is seen to close: a stream, or one of packets in sequence.
+///
+/// # Errors
+/// [`Error::WrongDescriptor`] for one of datagrams, which does not tell, and for anything else.
+pub fn is_connection(socket: impl AsFd) -> Result<()> {
+    match kind_of(socket.as_fd())? {
+        SocketType::STREAM | SocketType::SEQPACKET => Ok(()),
+        _ => Err(Error::WrongDescriptor {
+            object: SOCKET.to_owned(),
+            found: "one of datagrams, which does not tell when its other end is closed".to_owned(),
+        }),
+    }
+}
+
+/// Whether the other end of a [connection](is_connection) is closed, by its process or by the kernel when that died; or shut
 /// down for writing. Never blocks, and takes nothing of what was sent. Bytes that came before the end do not hide it.
 ///
 /// A process that got a copy of the other end, by a fork for instance, keeps it open.

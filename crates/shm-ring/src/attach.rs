@@ -16,7 +16,7 @@ use shm_core::{
     Removal, Unnamed,
 };
 use std::os::fd::OwnedFd;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 /// Flags in a header that this library understands.
@@ -43,7 +43,7 @@ pub(crate) struct Settings {
     pub(crate) backstop: bool,
     pub(crate) schema: String,
     /// A sealed ring is made over this.
-    pub(crate) socket: Option<Arc<OwnedFd>>,
+    pub(crate) socket: Option<Arc<Mutex<Option<OwnedFd>>>>,
 }
 
 /// What the ring is to carry, and what an existing one must carry.
@@ -131,13 +131,9 @@ impl Settings {
         let Some(socket) = &self.socket else {
             return self.map(mode, content, deadline).map(Ground::Named);
         };
-        let socket = socket.try_clone().map_err(|source| {
-            Error::from(shm_core::Error::System {
-                call: "fcntl(F_DUPFD_CLOEXEC)",
-                object: "the socket".to_owned(),
-                source,
-            })
-        })?;
+        // Moved and not copied: a copy would follow into a forked child.
+        let socket = socket.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let socket = socket.ok_or(Error::Detached)?;
         split::join(self, content, role, socket, deadline).map(Ground::Sealed)
     }
 

@@ -163,9 +163,9 @@ impl Attachment {
     }
 
     /// See the handles' `flush`.
-    pub(crate) fn flush(&self, deadline: Deadline) -> Result<()> {
+    pub(crate) fn flush(&mut self, deadline: Deadline) -> Result<()> {
         self.ours()?;
-        match &self.home {
+        match &mut self.home {
             Home::Named(named) => named.flusher.flush(&named.object, deadline),
             Home::Sealed(_) => Ok(()),
         }

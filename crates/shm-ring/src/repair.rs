@@ -1,12 +1,12 @@
 //! Cleaning up behind the dead without taking part. Nobody needs it to go on: newcomers and those who wait do
 //! the same. It can be killed at any instruction and started again, and two at once are harmless.
 
-use crate::attach::{locate, read, wait_words};
-use crate::error::{Participant, Result, Role};
+use crate::attach::{locate, notices, read, wait_words};
+use crate::error::{Error, Participant, Result, Role};
 use crate::inspect::who_sits;
-use crate::layout::Geometry;
 use crate::layout::mpmc::{DATA_WAIT_OFFSET, Parts, SPACE_WAIT_OFFSET};
 use crate::layout::spsc::{self, WAKE_OFFSET};
+use crate::layout::{Geometry, NOTICE_POISONED, NOTICE_REMOVED};
 use crate::mpmc::claim::{Claims, CleanUp};
 use crate::mpmc::seat::lock_byte;
 use crate::restart;
@@ -55,7 +55,14 @@ pub fn repair_in(directory: &Directory, name: &str, dry_run: bool) -> Result<Rep
         object.attend()?; // nobody removes it as unused meanwhile
     }
     let (region, header, geometry) = read(&object, access)?;
+    let notices = notices(&region, &geometry)?;
     if restart::is_from_another_run(&object, &region)? {
+        if notices & NOTICE_POISONED != 0 {
+            return Err(Error::Corrupt("a participant has found it so"));
+        }
+        if notices & NOTICE_REMOVED != 0 {
+            return Err(Error::Detached);
+        }
         if dry_run {
             restart::recoverable(&region, header.instance, &geometry)?;
         } else {

@@ -80,6 +80,8 @@ pub(crate) struct Flusher {
     geometry: Geometry,
     instance: Identity,
     outlives_restarts: bool,
+    /// The disk has failed: what it lost, the kernel does not say again.
+    failed: bool,
 }
 
 impl Flusher {
@@ -89,20 +91,39 @@ impl Flusher {
         geometry: Geometry,
         instance: Identity,
     ) -> Result<Self> {
-        Ok(Self { outlives_restarts: object.outlives_restarts()?, region, geometry, instance })
+        Ok(Self { outlives_restarts: object.outlives_restarts()?, failed: false, region, geometry, instance })
     }
 
     /// Sees to it that what is in the ring now is there after a stop of the machine. Nothing to do for memory.
-    pub(crate) fn flush(&self, object: &Object, deadline: Deadline) -> Result<()> {
+    pub(crate) fn flush(&mut self, object: &Object, deadline: Deadline) -> Result<()> {
         if !self.outlives_restarts {
             return Ok(());
         }
+        if self.failed {
+            return Err(Error::from(shm_core::Error::Unsupported {
+                what: "another flush",
+                reason: "the disk failed at an earlier one, and what it lost then it would not say again; \
+                         receive what is there, and create the ring anew",
+            }));
+        }
         let _locked = Locked::take(object, deadline)?;
-        let sync = || object.sync().map_err(Error::from);
+        let failed = core::cell::Cell::new(false);
+        let sync = || {
+            object.sync().map_err(|error| {
+                failed.set(true);
+                Error::from(error)
+            })
+        };
+        let flushed = self.flush_locked(sync);
+        self.failed = failed.get();
+        flushed
+    }
+
+    fn flush_locked(&self, sync: impl Fn() -> Result<()>) -> Result<()> {
         let snapshot = if self.geometry.kind.is_mpmc() {
-            mpmc::take(&self.region, &self.geometry, sync)?
+            mpmc::take(&self.region, &self.geometry, &sync)?
         } else {
-            spsc::take(&self.region, &self.geometry, sync)?
+            spsc::take(&self.region, &self.geometry, &sync)?
         };
         record::write(&self.region, self.instance, &snapshot)?;
         sync()

@@ -196,3 +196,20 @@ fn corrupt_is_for_good_on_both_sides() {
     assert!(matches!(consumer.try_recv(), Err(Error::Corrupt(_))));
     assert!(matches!(consumer.recv_timeout(SOON), Err(Error::Corrupt(_))));
 }
+
+/// Data in which a message is published everywhere: nobody is led around the ring again and again.
+#[test]
+fn records_without_an_end_are_looked_at_for_one_lap() {
+    let name = Scratch::new("endless");
+    let mut producer = Producer::builder(&name.0).capacity(64).create().unwrap();
+    let mut consumer = Consumer::open(&name.0).unwrap();
+    producer.send(b"").unwrap();
+    for offset in (DATA_OFFSET..DATA_OFFSET + 64).step_by(8) {
+        name.scribble(offset, &(1_u64 << 40).to_le_bytes());
+    }
+    let found = consumer.try_recv_batch(usize::MAX).map(|messages| messages.len());
+    assert!(matches!(found, Ok(..8) | Err(Error::Corrupt(_))), "{found:?}");
+    let mut peeks = consumer.peek_batch();
+    let looks = std::iter::repeat_with(|| peeks.try_next().map(drop)).take_while(Result::is_ok).count();
+    assert!(looks < 8, "{looks}");
+}

@@ -374,6 +374,25 @@ fn nothing_is_recovered_under_somebody_who_sits() {
     }
 }
 
+/// A producer that is stopped between publishing and noting it, or was killed there.
+#[test]
+fn what_is_published_counts_though_it_is_not_noted_yet() {
+    for received in [1, 3] {
+        let file = File::new(&format!("lags-{received}"));
+        let mut producer = Producer::open_or_create(&file.place()).unwrap();
+        let mut consumer = Consumer::open(&file.place()).unwrap();
+        (0..3).for_each(|number| producer.send(&message(number)).unwrap());
+        file.write(PRODUCER_REGION_OFFSET, &[0; 32]);
+        (0..received).for_each(|next| assert_eq!(number(&consumer.recv().unwrap().to_vec()), next));
+        consumer.flush().unwrap();
+        drop((producer, consumer));
+        file.restart();
+        let mut consumer = Consumer::open(&file.place()).unwrap();
+        (received..3).for_each(|next| assert_eq!(number(&consumer.recv().unwrap().to_vec()), next));
+        assert!(matches!(consumer.recv(), Err(Error::Disconnected(_))));
+    }
+}
+
 #[test]
 fn one_flush_waits_for_another() {
     let file = File::new("waits");

@@ -6,7 +6,7 @@ use crate::wait::WaitStrategy;
 use shm_core::{Deadline, Directory, Owner, Unnamed};
 use std::marker::PhantomData;
 use std::os::fd::OwnedFd;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 /// Capacity of a ring of bytes, unless said otherwise.
@@ -266,11 +266,11 @@ impl<H: Handle> Builder<H> {
     ///
     /// Neither needs to trust the other: each writes only memory of its own, which the other can read, and which the
     /// kernel guards from being written, shortened or taken away by anybody else. What a hostile peer can do is to send
-    /// garbage, to be silent, and to wake for nothing. The producer's capacity counts; name, mode, owner and
+    /// garbage, to be silent, and to wake for nothing. The producer's capacity counts, and a consumer's is the most that it accepts; name, mode, owner and
     /// directory mean nothing, but the name stands for the ring in errors.
     ///
     /// The socket stays open as long as the handle, and is not to be used for anything else: its end is how each
-    /// learns that the other is gone. That is final: everything sent is received, the end is told as
+    /// learns that the other is gone (a socket of datagrams does not tell, and is refused). That is final: everything sent is received, the end is told as
     /// [`Disconnected`](crate::Error::Disconnected), to a producer as well, and further calls are
     /// [`Detached`](crate::Error::Detached). Connect again for a new ring. Who is there, and with what right, is for
     /// the application to find out beforehand ([`shm_core::pass::peer`]).
@@ -303,7 +303,7 @@ impl<H: Handle> Builder<H> {
     where
         H: Paired,
     {
-        self.settings.socket = Some(Arc::new(socket.into()));
+        self.settings.socket = Some(Arc::new(Mutex::new(Some(socket.into()))));
         self.attach(Mode::Open)
     }
 

@@ -255,7 +255,7 @@ fn look(slots: &Words, format: SlotFormat, position: u64) -> u64 {
 pub(crate) fn totals(slots: &Region, format: SlotFormat) -> Result<(u64, u64)> {
     let slots = slots.words()?;
     let find = |sends: bool| {
-        let first = format.unpack(slots.load(0, Ordering::Relaxed)).sequence; // shown to people
+        let first = look(&slots, format, 0);
         let mut low = format.next_after(0, first, sends);
         let mut high = low.saturating_add(format.capacity());
         while low < high {

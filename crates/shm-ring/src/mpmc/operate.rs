@@ -170,7 +170,7 @@ impl Seated {
     }
 
     /// See the handles' `flush`.
-    pub(crate) fn flush(&self, deadline: Deadline) -> Result<()> {
+    pub(crate) fn flush(&mut self, deadline: Deadline) -> Result<()> {
         self.ours()?;
         self.flusher.flush(&self.object, deadline)
     }

@@ -3,7 +3,7 @@
 use super::{Digest, LOST, Side, Snapshot};
 use crate::error::{Error, Result, Role};
 use crate::layout::mpmc::{
-    COMMON_BYTES, HAND_OFFSET, JOINS_OFFSET, LAST_DIED_OFFSET, LAST_DROPPED_OFFSET, LEAVES_OFFSET, Parts,
+    HAND_OFFSET, JOINS_OFFSET, LAST_DIED_OFFSET, LAST_DROPPED_OFFSET, LEAVES_OFFSET, NOTICE_OFFSET, Parts,
     RECEIVERS_OFFSET, SEAT_BYTES, SENDERS_OFFSET, TOLD_OFFSET,
 };
 use crate::layout::{Geometry, Kind};
@@ -68,7 +68,14 @@ pub(super) fn take(region: &Region, geometry: &Geometry, sync: impl Fn() -> Resu
         let value = |word: &shm_core::Word<u64>| word.load(Ordering::Relaxed); // only told to people later
         // Whoever sits now did not survive, when this is needed.
         let died = if joins == leaves { value(&words.last_died) } else { joins };
-        Ok(Side { tenure: joins, dropped: value(&words.last_dropped), died, told: value(&words.told) })
+        // They may have come, gone and been told of since.
+        let up_to_now = |word| value(word).min(joins);
+        Ok(Side {
+            tenure: joins,
+            dropped: up_to_now(&words.last_dropped),
+            died: died.min(joins),
+            told: up_to_now(&words.told),
+        })
     };
     let (sending, receiving) = (side(Role::Sender)?, side(Role::Receiver)?);
     let (end, mut first) = totals(&ring.parts.slots, ring.format)?;
@@ -131,7 +138,8 @@ pub(super) fn give(region: &Region, geometry: &Geometry, snapshot: &Snapshot) ->
     let mut free = verify(region, geometry, snapshot)?.into_iter();
     let mut next = || free.next().ok_or(LOST);
     let ring = Ring::of(region, geometry)?;
-    ring.parts.common.copy_in(0, &[0; COMMON_BYTES])?;
+    // A notice that somebody leaves meanwhile stays.
+    ring.parts.common.copy_in(0, &[0; NOTICE_OFFSET])?;
     for position in snapshot.end..snapshot.first + geometry.capacity {
         let slot = Slot { sequence: ring.format.empty_sequence(position), block: next()? };
         let at = SlotFormat::byte_position(position);

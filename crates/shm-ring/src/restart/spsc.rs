@@ -3,13 +3,15 @@
 use super::{Digest, LOST, Side, Snapshot};
 use crate::error::{Error, Result, Role};
 use crate::layout::spsc::{
-    BEGAN_COUNT_OFFSET, BEGAN_OFFSET, CONSUMER_REGION_BYTES, CONSUMER_SEAT_OFFSET, CURSOR_OFFSET,
+    BEGAN_COUNT_OFFSET, BEGAN_OFFSET, CONSUMER_SEAT_OFFSET, CONSUMER_WAIT_OFFSET, CURSOR_OFFSET,
     DIED_BITS_OFFSET, DROPPED_BITS_OFFSET, HEAD_OFFSET, LEDGER_COUNT_OFFSET, LEDGER_POSITION_OFFSET,
-    PRODUCER_REGION_BYTES, PRODUCER_SEAT_OFFSET, Parts, TAIL_OFFSET, TENURE_OFFSET, TOLD_OFFSET,
+    NOTICE_OFFSET, PRODUCER_SEAT_OFFSET, PRODUCER_WAIT_OFFSET, Parts, TAIL_OFFSET, TENURE_OFFSET,
+    TOLD_OFFSET,
 };
 use crate::layout::{Geometry, Kind};
 use crate::ledger::{self, Balance, POSITION_MAX};
 use crate::record::{self, Found};
+use crate::spsc::bytes::walk;
 use shm_core::sync::Ordering;
 use shm_core::{ReadWord, Region};
 
@@ -21,7 +23,13 @@ const LOOKS: u32 = 100;
 pub(super) fn take(region: &Region, geometry: &Geometry, sync: impl Fn() -> Result<()>) -> Result<Snapshot> {
     let parts = Parts::of(region, geometry)?;
     let (first, last) = if geometry.kind == Kind::SpscBytes {
-        (ledger::read(&parts.consumer, CURSOR_OFFSET)?.position, balance(&parts.producer, TAIL_OFFSET)?)
+        let (cursor, tail) =
+            (balance(&parts.consumer, CURSOR_OFFSET)?, balance(&parts.producer, TAIL_OFFSET)?);
+        // The tail may lag behind what is published: its writer was stopped or killed in between. From there on the
+        // records tell; they stay, as nobody lets go of what follows the cursor, or nobody sends.
+        let known = if cursor.position > tail.position { cursor } else { tail };
+        let (end, more) = walk(&parts.data.words()?, known.position, geometry.capacity)?;
+        (cursor.position, Balance { position: end, count: known.count.saturating_add(more) })
     } else {
         let index = |region: &Region, offset| -> Result<u64> {
             let word: ReadWord<u64> = region.read_word(offset)?;
@@ -117,13 +125,20 @@ pub(super) fn verify(region: &Region, geometry: &Geometry, snapshot: &Snapshot) 
     if position == end { Ok(messages) } else { Err(LOST) }
 }
 
+/// Zeros, but for the notice, which somebody may leave meanwhile.
+fn clear(region: &Region, notice: usize) -> Result<()> {
+    let after = notice + size_of::<u32>();
+    region.copy_in(0, &vec![0; notice])?;
+    Ok(region.copy_in(after, &vec![0; region.bytes() - after])?)
+}
+
 /// Writes everything but the messages anew. Can be killed anywhere and done again.
 pub(super) fn give(region: &Region, geometry: &Geometry, snapshot: &Snapshot) -> Result<()> {
     let messages = verify(region, geometry, snapshot)?;
     let parts = Parts::of(region, geometry)?;
     let (producer, consumer) = (&parts.producer, &parts.consumer);
-    producer.copy_in(0, &[0; PRODUCER_REGION_BYTES])?;
-    consumer.copy_in(0, &[0; CONSUMER_REGION_BYTES])?;
+    clear(producer, PRODUCER_WAIT_OFFSET + NOTICE_OFFSET)?;
+    clear(consumer, CONSUMER_WAIT_OFFSET + NOTICE_OFFSET)?;
     let received = snapshot.count.saturating_sub(messages);
     let entry = |region: &Region, ledger: usize, position: u64, count: u64| -> Result<()> {
         region.write_value(ledger + LEDGER_POSITION_OFFSET, &position)?;

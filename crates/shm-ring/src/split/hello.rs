@@ -81,6 +81,11 @@ impl Hello {
         if geometry.capacity != self.capacity || geometry.object_bytes != self.object_bytes {
             return Err(Error::Corrupt("the peer's sizes contradict each other"));
         }
+        if geometry.capacity > wanted.capacity {
+            return Err(Error::InvalidCapacity {
+                reason: "the producer's ring is larger than this consumer accepts; give its builder as much capacity",
+            });
+        }
         Ok(geometry)
     }
 
@@ -140,7 +145,7 @@ mod tests {
         let hello = Hello::of(&producer, Role::Producer, producer.geometry.object_bytes);
         let bytes = hello.pack();
         assert_eq!(Hello::unpack(&bytes), Some(hello));
-        let consumer = content(64);
+        let consumer = content(8192);
         let read = Hello::read(&bytes, &consumer, Role::Consumer).unwrap();
         assert_eq!(read.geometry(&consumer).unwrap(), producer.geometry);
         // Each byte counts: none of the others is taken for it.
@@ -154,6 +159,7 @@ mod tests {
             }
         }
         assert!(Hello::read(&bytes, &producer, Role::Producer).is_err());
+        assert!(read.geometry(&content(2048)).is_err(), "more than the consumer accepts");
         assert!(Hello { capacity: u64::MAX, ..hello }.geometry(&consumer).is_err());
         assert!(Hello { capacity: 0, ..hello }.geometry(&consumer).is_err());
     }

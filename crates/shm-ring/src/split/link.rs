@@ -10,6 +10,7 @@ pub(crate) struct Link(Descriptor);
 
 impl Link {
     pub(super) fn new(socket: OwnedFd) -> Result<Self> {
+        pass::is_connection(&socket)?;
         Ok(Self(Descriptor::open(|| Ok::<_, shm_core::Error>(socket))?))
     }
 

@@ -25,7 +25,7 @@
 //! The rules and their kills are model-checked; see `docs/crash.md`.
 
 use crate::error::{Error, Result};
-use crate::layout::spsc::{CURSOR_OFFSET, HEAD_OFFSET, Parts, TAIL_OFFSET};
+use crate::layout::spsc::{CURSOR_OFFSET, HEAD_OFFSET, Parts, RECORD_HEADER_BYTES, TAIL_OFFSET};
 use crate::ledger::{self, Ledger, POSITION_MAX};
 use crate::position::{fits, place, record_bytes};
 use crate::record::{self, Found, Record};
@@ -286,10 +286,20 @@ impl Reader {
     pub(crate) fn peek(&self) -> Result<Option<Record>> {
         let word = self.words.load(self.looked, Ordering::Acquire); // A5 pairs with R3
         match record::decode(word, self.looked, self.capacity)? {
-            Found::Message(record) => Ok(Some(record)),
+            Found::Message(record) => self.within_the_ring(record),
             Found::Nothing => Ok(None),
             Found::Pad(next) => self.behind_pad(next),
         }
+    }
+
+    /// Whoever publishes leaves room for the next header before what is not released. So nobody can be led around the
+    /// ring again and again, however many messages it asks for at once.
+    #[inline(always)]
+    fn within_the_ring(&self, record: Record) -> Result<Option<Record>> {
+        if record.end + RECORD_HEADER_BYTES - self.released > self.capacity {
+            return Err(Error::Corrupt("published records run around the whole ring"));
+        }
+        Ok(Some(record))
     }
 
     /// For the first message of a tenure that began after we came: the tenure's number modulo 64.
@@ -309,7 +319,7 @@ impl Reader {
     fn behind_pad(&self, next: u64) -> Result<Option<Record>> {
         let word = self.words.load(next, Ordering::Relaxed); // published by R3, seen by A5
         match record::decode(word, next, self.capacity)? {
-            Found::Message(record) => Ok(Some(record)),
+            Found::Message(record) => self.within_the_ring(record),
             _ => Err(Error::Corrupt("a pad is not followed by a message")),
         }
     }

@@ -153,6 +153,8 @@ fn nobody_waits_for_ever() {
     drop(gone);
     let gone = Consumer::builder("sealed").attach_timeout(FUSE).connect(ours);
     assert!(matches!(&gone, Err(Error::Memory(error)) if matches!(**error, MemoryError::PeerClosed)));
+    let datagrams = std::os::unix::net::UnixDatagram::pair().unwrap();
+    assert!(Consumer::builder("sealed").connect(datagrams.0).is_err(), "it would not tell of an end");
     let no_socket = Consumer::builder("sealed").connect(std::fs::File::open("/dev/null").unwrap());
     assert!(no_socket.is_err());
 }
