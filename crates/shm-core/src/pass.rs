@@ -97,8 +97,9 @@ pub fn is_connection(socket: impl AsFd) -> Result<()> {
     }
 }
 
-/// Whether the other end of a [connection](is_connection) is closed, by its process or by the kernel when that died; or shut
-/// down for writing. Never blocks, and takes nothing of what was sent. Bytes that came before the end do not hide it.
+/// Whether the other end of a [connection](is_connection) is closed, by its process or by the kernel when that died;
+/// or shut down for writing. Never blocks, and takes nothing of what was sent. Bytes that came before the end do not
+/// hide it.
 ///
 /// A process that got a copy of the other end, by a fork for instance, keeps it open.
 ///

@@ -266,14 +266,14 @@ impl<H: Handle> Builder<H> {
     ///
     /// Neither needs to trust the other: each writes only memory of its own, which the other can read, and which the
     /// kernel guards from being written, shortened or taken away by anybody else. What a hostile peer can do is to send
-    /// garbage, to be silent, and to wake for nothing. The producer's capacity counts, and a consumer's is the most that it accepts; name, mode, owner and
-    /// directory mean nothing, but the name stands for the ring in errors.
+    /// garbage, to be silent, and to wake for nothing. The producer's capacity counts, and a consumer's is the most
+    /// that it accepts; name, mode, owner and directory mean nothing, but the name stands for the ring in errors.
     ///
     /// The socket stays open as long as the handle, and is not to be used for anything else: its end is how each
-    /// learns that the other is gone (a socket of datagrams does not tell, and is refused). That is final: everything sent is received, the end is told as
-    /// [`Disconnected`](crate::Error::Disconnected), to a producer as well, and further calls are
-    /// [`Detached`](crate::Error::Detached). Connect again for a new ring. Who is there, and with what right, is for
-    /// the application to find out beforehand ([`shm_core::pass::peer`]).
+    /// learns that the other is gone (a socket of datagrams does not tell, and is refused). That is final: everything
+    /// sent is received, the end is told as [`Disconnected`](crate::Error::Disconnected), to a producer as well, and
+    /// further calls are [`Detached`](crate::Error::Detached). Connect again for a new ring. Who is there, and with
+    /// what right, is for the application to find out beforehand ([`shm_core::pass::peer`]).
     ///
     /// Waits for the peer at most the [attach timeout](Self::attach_timeout).
     ///
