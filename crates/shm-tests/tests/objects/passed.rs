@@ -92,8 +92,8 @@ fn a_receiver_refuses_what_it_can_not_trust() {
     let named = scratch.options().create(&scratch.name("named"), BYTES).unwrap();
     refused(&[named.as_fd()], "lacks the seals SHRINK|GROW|FUTURE_WRITE");
     let file = std::fs::File::open(std::env::current_exe().unwrap()).unwrap();
-    refused(&[file.as_fd()], "not in memory");
-    refused(&[socket.as_fd()], "a socket");
+    refused(&[file.as_fd()], "not a memfd");
+    refused(&[socket.as_fd()], "not a memfd");
     let good = memfd(BYTES, safe);
     refused(&[], "0 descriptors where 1 were agreed");
     refused(&[good.as_fd(), good.as_fd()], "2 descriptors where 1 were agreed");
