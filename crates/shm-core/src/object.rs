@@ -50,7 +50,7 @@ pub use removal::Removal;
 use rustix::fs::{self, Mode, OFlags};
 use rustix::io::Errno;
 pub use stat::Stat;
-pub(crate) use stat::of as stat_of;
+pub(crate) use stat::{lives_in_memory, of as stat_of};
 
 /// Whose objects are opened.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

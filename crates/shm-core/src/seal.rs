@@ -195,7 +195,8 @@ impl Expectation {
         if let Some(found) = kind.not_a_regular_file {
             return Err(wrong(found));
         }
-        if !is_memory(&file, label)? {
+        // Seals of another file system could mean anything.
+        if !object::lives_in_memory(&file, label)? {
             return Err(wrong("a file that is not in memory (neither tmpfs nor hugetlbfs)"));
         }
         if missing != Seals::NONE {
@@ -216,14 +217,6 @@ impl Expectation {
         }
         Ok(())
     }
-}
-
-/// Whether the file lives in memory only. Seals of another file system could mean anything.
-fn is_memory(file: impl AsFd, label: &str) -> Result<bool> {
-    const IN_MEMORY: [u64; 2] = [0x0102_1994, 0x9584_58f6]; // TMPFS_MAGIC, HUGETLBFS_MAGIC of linux/magic.h
-    let found = fs::fstatfs(file).map_err(|errno| Error::system("fstatfs", label, errno))?;
-    #[allow(clippy::unnecessary_cast, clippy::cast_sign_loss)] // the field's type differs between targets
-    Ok(IN_MEMORY.contains(&(found.f_type as u64 & 0xffff_ffff)))
 }
 
 #[cfg(test)]

@@ -30,8 +30,8 @@ use crate::attach::{Content, Settings};
 use crate::error::{Error, Result, Role};
 use crate::layout::Geometry;
 use crate::layout::spsc::{
-    CONSUMER_REGION_BYTES, CONSUMER_REGION_OFFSET, CONSUMER_WAIT_OFFSET, DATA_OFFSET, LIFE_OFFSET,
-    PRODUCER_REGION_BYTES, PRODUCER_REGION_OFFSET, PRODUCER_WAIT_OFFSET, Parts,
+    CONSUMER_REGION_BYTES, CONSUMER_REGION_OFFSET, DATA_OFFSET, PRODUCER_REGION_BYTES,
+    PRODUCER_REGION_OFFSET, Parts, life_offset,
 };
 use crate::seat::{OwnSeat, Start};
 use hello::{HELLO_BYTES, Hello};
@@ -97,15 +97,6 @@ fn own_region(region: &Region, role: Role) -> Result<Region> {
         (CONSUMER_REGION_OFFSET, CONSUMER_REGION_BYTES)
     };
     Ok(region.part(Span::new(offset, bytes))?)
-}
-
-const fn life_offset(role: Role) -> u64 {
-    let wait = if role.sends() {
-        PRODUCER_REGION_OFFSET + PRODUCER_WAIT_OFFSET
-    } else {
-        CONSUMER_REGION_OFFSET + CONSUMER_WAIT_OFFSET
-    };
-    (wait + LIFE_OFFSET) as u64
 }
 
 fn parts(role: Role, own: &Region, peers: &Region, geometry: &Geometry) -> Result<Parts> {

@@ -42,9 +42,6 @@ pub(super) enum Body {
     Memory(Region),
 }
 
-/// `TMPFS_MAGIC`, `RAMFS_MAGIC`, `HUGETLBFS_MAGIC` of the kernel's `magic.h`.
-const FILE_SYSTEMS_IN_MEMORY: [fs::FsWord; 3] = [0x0102_1994, 0x8584_58f6, 0x9584_58f6];
-
 impl Object {
     /// One that was opened by its name, or is going to get one.
     pub(super) fn named(descriptor: Descriptor, path: String) -> Self {
@@ -217,17 +214,16 @@ impl Object {
         if !matches!(self.body, Body::File) || self.nameless {
             return Ok(false);
         }
-        let system =
-            fs::fstatfs(self.here()?).map_err(|errno| Error::system("fstatfs", &self.path, errno))?;
-        Ok(!FILE_SYSTEMS_IN_MEMORY.contains(&(system.f_type & 0xffff_ffff)))
+        Ok(!stat::lives_in_memory(self.here()?, &self.path)?)
     }
 
-    /// Waits until everything that any process has stored in it is on the disk (`fsync`). Does nothing for memory.
+    /// Waits until everything that any process has stored in it is on the disk (`fsync`). For memory there is nothing
+    /// to wait for.
     ///
     /// # Errors
     /// The disk's, for instance that it is full or broken; then nothing is known of what is on it.
     pub fn sync(&self) -> Result<()> {
-        if !self.outlives_restarts()? {
+        if !matches!(self.body, Body::File) {
             return Ok(());
         }
         let descriptor = self.here()?;

@@ -74,3 +74,12 @@ pub(super) fn not_a_regular_file(mode: rustix::fs::RawMode) -> Option<&'static s
         FileType::Unknown => Some("something of an unknown kind"),
     }
 }
+
+/// Whether a file is on a file system that is memory, and gone when the machine stops.
+pub(crate) fn lives_in_memory(file: impl AsFd, label: &str) -> Result<bool> {
+    // TMPFS_MAGIC, RAMFS_MAGIC, HUGETLBFS_MAGIC of linux/magic.h
+    const IN_MEMORY: [u64; 3] = [0x0102_1994, 0x8584_58f6, 0x9584_58f6];
+    let found = fs::fstatfs(file).map_err(|errno| Error::system("fstatfs", label, errno))?;
+    #[allow(clippy::unnecessary_cast, clippy::cast_sign_loss)] // the field's type differs between targets
+    Ok(IN_MEMORY.contains(&(found.f_type as u64 & 0xffff_ffff)))
+}

@@ -3,7 +3,7 @@
 use super::{Attachment, Home, Named, SEALED_TENURE};
 use crate::attach::{Ground, Mapped, Settings, wait_words};
 use crate::error::{Error, Result, Role};
-use crate::layout::spsc::{CONSUMER_REGION_OFFSET, LIFE_OFFSET, PRODUCER_REGION_OFFSET, Parts};
+use crate::layout::spsc::{LIFE_OFFSET, Parts, life_offset};
 use crate::layout::{Geometry, NOTICE_POISONED};
 use crate::restart::Flusher;
 use crate::seat::{OwnSeat, Presence, Seat, Start, Witness};
@@ -141,8 +141,7 @@ impl Attachment {
 
 /// Has the kernel mark our life word when we die. Where it does not do that, others learn of it at the end of a slice.
 fn register(object: &Object, own: (&Region, usize), role: Role) -> Result<Option<Life>> {
-    let region = if role.sends() { PRODUCER_REGION_OFFSET } else { CONSUMER_REGION_OFFSET };
-    let life = object.register_life((region + own.1 + LIFE_OFFSET) as u64).ok();
+    let life = object.register_life(life_offset(role)).ok();
     if life.is_none() {
         let word: Word<u32> = own.0.word(own.1 + LIFE_OFFSET)?;
         word.store(0, Ordering::Relaxed); // a predecessor's mark is not ours

@@ -11,7 +11,7 @@
 //! different lines of 128 bytes. Offsets below are relative to the region they belong to, so that the
 //! two regions can also live in two objects.
 
-use crate::error::Result;
+use crate::error::{Result, Role};
 use crate::layout::Geometry;
 use shm_core::line::LINE_BYTES;
 use shm_core::{Region, Span, life};
@@ -109,6 +109,16 @@ const _: () = assert!(CONSUMER_REGION_OFFSET.is_multiple_of(LINE_BYTES));
 const _: () = assert!(LEDGER_BYTES <= LINE_BYTES && WAIT_BYTES <= LINE_BYTES && SEAT_BYTES <= LINE_BYTES);
 const _: () = assert!(HIGH_WATER_OFFSET + 8 <= LINE_BYTES);
 const _: () = assert!((LIFE_OFFSET as u64).is_multiple_of(life::ALIGNMENT));
+
+/// Where the life word of a side lies, in a named ring as well as in the object that this side of a sealed one makes.
+pub(crate) const fn life_offset(role: Role) -> u64 {
+    let wait = if role.sends() {
+        PRODUCER_REGION_OFFSET + PRODUCER_WAIT_OFFSET
+    } else {
+        CONSUMER_REGION_OFFSET + CONSUMER_WAIT_OFFSET
+    };
+    (wait + LIFE_OFFSET) as u64
+}
 
 /// The parts of a mapped ring.
 #[derive(Debug)]

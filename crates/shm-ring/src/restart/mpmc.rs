@@ -67,9 +67,9 @@ pub(super) fn take(region: &Region, geometry: &Geometry, sync: impl Fn() -> Resu
         let (joins, leaves) = words.events();
         let value = |word: &shm_core::Word<u64>| word.load(Ordering::Relaxed); // only told to people later
         // Whoever sits now did not survive, when this is needed.
-        let died = if joins == leaves { value(&words.last_died) } else { joins };
         // They may have come, gone and been told of since.
         let up_to_now = |word| value(word).min(joins);
+        let died = if joins == leaves { up_to_now(&words.last_died) } else { joins };
         Ok(Side {
             tenure: joins,
             dropped: up_to_now(&words.last_dropped),
