@@ -25,7 +25,7 @@ const STRING_COPY_BYTES: usize = 1024;
 ///
 /// # Safety
 /// `source` is valid for atomic reads and `target` for writes of `length` bytes, and they do not overlap.
-#[inline]
+#[inline(always)]
 pub(crate) unsafe fn from_shared(source: *const u8, target: *mut u8, length: usize) {
     #[cfg(shmring_hostile)]
     crate::hostile::before_load(source, length);
@@ -34,16 +34,50 @@ pub(crate) unsafe fn from_shared(source: *const u8, target: *mut u8, length: usi
         // SAFETY: the caller's promise, unchanged.
         return unsafe { string_copy(source, target, length) };
     }
-    let mut done = 0;
-    while done < length && !source.wrapping_add(done).cast::<u64>().is_aligned() {
-        // SAFETY: `done < length`, within what the caller promised.
-        unsafe { byte_from_shared(source, target, done) };
-        done += 1;
+    if source.cast::<u64>().is_aligned() {
+        // SAFETY: the caller's promise, and aligned.
+        unsafe { words_from_shared(source, target, length) }
+    } else {
+        // SAFETY: the caller's promise, unchanged.
+        unsafe { unaligned_from_shared(source, target, length) }
     }
+}
+
+/// Copies `length` private bytes at `source` to shared memory at `target`.
+///
+/// # Safety
+/// `source` is valid for reads and `target` for atomic writes of `length` bytes, and they do not overlap.
+#[inline(always)]
+pub(crate) unsafe fn to_shared(source: *const u8, target: *mut u8, length: usize) {
+    #[cfg(shmring_hostile)]
+    if !crate::hostile::before_store(target, length) {
+        return;
+    }
+    #[cfg(target_arch = "x86_64")]
+    if length >= STRING_COPY_BYTES {
+        // SAFETY: the caller's promise, unchanged.
+        return unsafe { string_copy(source, target, length) };
+    }
+    if target.cast::<u64>().is_aligned() {
+        // SAFETY: the caller's promise, and aligned.
+        unsafe { words_to_shared(source, target, length) }
+    } else {
+        // SAFETY: the caller's promise, unchanged.
+        unsafe { unaligned_to_shared(source, target, length) }
+    }
+}
+
+/// Words, and the bytes behind the last of them.
+///
+/// # Safety
+/// As [`from_shared`], and `source` is aligned to a word.
+#[inline(always)]
+unsafe fn words_from_shared(source: *const u8, target: *mut u8, length: usize) {
+    let mut done = 0;
     while length - done >= WORD {
         let word = source.wrapping_add(done).cast::<AtomicU64>();
-        // SAFETY: aligned by the loop above, and its eight bytes lie below `length`. The reference to
-        // an atomic lives for this expression only.
+        // SAFETY: a multiple of eight behind an aligned address, and its eight bytes lie below `length`. The reference
+        // to an atomic lives for this expression only.
         let value = unsafe { &*word }.load(Ordering::Relaxed); // payload
         // SAFETY: eight bytes below `length` of the caller's private target; alignment is not needed.
         unsafe { target.wrapping_add(done).cast::<u64>().write_unaligned(value) };
@@ -56,33 +90,19 @@ pub(crate) unsafe fn from_shared(source: *const u8, target: *mut u8, length: usi
     }
 }
 
-/// Copies `length` private bytes at `source` to shared memory at `target`.
+/// As [`words_from_shared`], the other way.
 ///
 /// # Safety
-/// `source` is valid for reads and `target` for atomic writes of `length` bytes, and they do not overlap.
-#[inline]
-pub(crate) unsafe fn to_shared(source: *const u8, target: *mut u8, length: usize) {
-    #[cfg(shmring_hostile)]
-    if !crate::hostile::before_store(target, length) {
-        return;
-    }
-    #[cfg(target_arch = "x86_64")]
-    if length >= STRING_COPY_BYTES {
-        // SAFETY: the caller's promise, unchanged.
-        return unsafe { string_copy(source, target, length) };
-    }
+/// As [`to_shared`], and `target` is aligned to a word.
+#[inline(always)]
+unsafe fn words_to_shared(source: *const u8, target: *mut u8, length: usize) {
     let mut done = 0;
-    while done < length && !target.wrapping_add(done).cast::<u64>().is_aligned() {
-        // SAFETY: `done < length`, within what the caller promised.
-        unsafe { byte_to_shared(source, target, done) };
-        done += 1;
-    }
     while length - done >= WORD {
         // SAFETY: eight bytes below `length` of the caller's private source; alignment is not needed.
         let value = unsafe { source.wrapping_add(done).cast::<u64>().read_unaligned() };
         let word = target.wrapping_add(done).cast::<AtomicU64>();
-        // SAFETY: aligned by the loop above, and its eight bytes lie below `length`. The reference to
-        // an atomic lives for this expression only.
+        // SAFETY: a multiple of eight behind an aligned address, and its eight bytes lie below `length`. The reference
+        // to an atomic lives for this expression only.
         unsafe { &*word }.store(value, Ordering::Relaxed); // payload
         done += WORD;
     }
@@ -91,6 +111,38 @@ pub(crate) unsafe fn to_shared(source: *const u8, target: *mut u8, length: usize
         unsafe { byte_to_shared(source, target, done) };
         done += 1;
     }
+}
+
+/// Bytes up to the first word, then words. Not inlined, because what the rings carry is aligned.
+///
+/// # Safety
+/// As [`from_shared`].
+#[inline(never)]
+unsafe fn unaligned_from_shared(source: *const u8, target: *mut u8, length: usize) {
+    let head = source.align_offset(WORD).min(length);
+    for index in 0..head {
+        // SAFETY: `index < head <= length`, within what the caller promised.
+        unsafe { byte_from_shared(source, target, index) };
+    }
+    let (source, target) = (source.wrapping_add(head), target.wrapping_add(head));
+    // SAFETY: what is left of what the caller promised; aligned, or nothing is left.
+    unsafe { words_from_shared(source, target, length - head) };
+}
+
+/// As [`unaligned_from_shared`], the other way.
+///
+/// # Safety
+/// As [`to_shared`].
+#[inline(never)]
+unsafe fn unaligned_to_shared(source: *const u8, target: *mut u8, length: usize) {
+    let head = target.align_offset(WORD).min(length);
+    for index in 0..head {
+        // SAFETY: `index < head <= length`, within what the caller promised.
+        unsafe { byte_to_shared(source, target, index) };
+    }
+    let (source, target) = (source.wrapping_add(head), target.wrapping_add(head));
+    // SAFETY: what is left of what the caller promised; aligned, or nothing is left.
+    unsafe { words_to_shared(source, target, length - head) };
 }
 
 /// One byte out of shared memory.

@@ -284,6 +284,15 @@ impl Region {
         self.copy_in(offset, bytemuck::bytes_of(value))
     }
 
+    /// Copies plain values into the region, one behind the other.
+    ///
+    /// # Errors
+    /// As [`copy_in`](Self::copy_in).
+    #[inline]
+    pub fn write_values<T: NoUninit>(&self, offset: usize, values: &[T]) -> Result<()> {
+        self.copy_in(offset, bytemuck::try_cast_slice(values).unwrap_or_default()) // no bytes in values of size 0
+    }
+
     /// Copies a plain value out; any bytes are one.
     ///
     /// # Errors

@@ -14,10 +14,13 @@ use crate::wait::pair::{Armed, Waiter};
 use crate::wait::patience::Patience;
 use crate::wait::vigil::Vigil;
 use shm_core::sync::Ordering;
-use shm_core::{Deadline, Guard, Life, Object, ReadWord};
+use shm_core::{Deadline, Guard, Life, LifeState, Object, ReadWord, life};
 
 /// Nobody takes a seat of a sealed ring over.
 const SEALED_TENURE: u64 = 1;
+
+/// Calls of a producer between two looks at the clock, in case that a death was not marked.
+const CALM_CALLS: u32 = 256;
 
 /// What keeps a ring together.
 #[derive(Debug)]
@@ -72,6 +75,10 @@ pub(crate) struct Attachment {
     over: bool,
     /// Whether the other side's end concerns this side.
     tell_ends: bool,
+    /// The other side's life word when it was last looked at for [`is_calm`](Self::is_calm), and how many calls may
+    /// go by before the next look in any case.
+    calm_life: u32,
+    calm_calls: u32,
     /// The other side's newest tenure that this side has met.
     entered: u64,
     /// The other side's last tenure whose end this side was told.
@@ -79,20 +86,30 @@ pub(crate) struct Attachment {
 }
 
 impl Attachment {
-    /// What stands against any further call: a notice, or garbage found before.
+    /// Whether nothing stands against any further call: no notice, and no garbage found before.
     #[inline(always)]
-    pub(crate) fn ready(&mut self) -> Result<()> {
+    pub(crate) fn is_ready(&self) -> bool {
         let fine = self.waiter.peer_notice() == 0 && self.corrupt.is_none() && !self.over;
-        let fine = fine && !self.guard.is_forked();
-        if fine { Ok(()) } else { self.not_ready() }
+        fine && !self.guard.is_forked()
     }
 
-    /// As [`ready`](Self::ready), for a side that first receives what was sent: only garbage stands against that.
+    /// What stands against any further call.
+    #[inline(always)]
+    pub(crate) fn ready(&mut self) -> Result<()> {
+        if self.is_ready() { Ok(()) } else { self.not_ready() }
+    }
+
+    /// As [`is_ready`](Self::is_ready), for a side that first receives what was sent: only garbage stands against that.
+    #[inline(always)]
+    pub(crate) fn is_sound(&self) -> bool {
+        let poisoned = self.waiter.peer_notice() & NOTICE_POISONED != 0;
+        !poisoned && self.corrupt.is_none() && !self.guard.is_forked()
+    }
+
+    /// What stands against receiving what was sent.
     #[inline(always)]
     pub(crate) fn sound(&mut self) -> Result<()> {
-        let poisoned = self.waiter.peer_notice() & NOTICE_POISONED != 0;
-        let fine = !poisoned && self.corrupt.is_none() && !self.guard.is_forked();
-        if fine { Ok(()) } else { self.not_ready() }
+        if self.is_sound() { Ok(()) } else { self.not_ready() }
     }
 
     /// What stands against any further call, the other side's end included, as far as the kernel can say now.
@@ -104,16 +121,38 @@ impl Attachment {
         }
     }
 
-    /// For a producer that is to be told of its consumers' ends while there is space as well: asks now and then.
+    /// For a producer that is to be told of its consumers' ends while there is space as well: whether nothing suggests
+    /// that there is one. Who leaves changes its life word, and so does the kernel when it dies.
+    #[inline(always)]
+    pub(crate) fn is_calm(&mut self) -> bool {
+        if !self.tell_ends {
+            return true;
+        }
+        self.calm_calls = self.calm_calls.wrapping_sub(1);
+        self.calm_calls < CALM_CALLS && life::look(&self.peer_life) == self.calm_life
+    }
+
+    /// Asks the kernel for the other side's end, if something suggests that there is one, or it is time to.
     #[inline(always)]
     pub(crate) fn watch(&mut self) -> Result<()> {
-        if self.tell_ends && self.vigil.next_probe().has_about_passed() { self.watch_now() } else { Ok(()) }
+        if self.is_calm() { Ok(()) } else { self.watch_now() }
     }
 
     #[cold]
     fn watch_now(&mut self) -> Result<()> {
-        self.vigil.probed();
-        self.check()
+        let life = life::look(&self.peer_life);
+        let state = life::state(life);
+        if life != self.calm_life {
+            self.calm_life = life;
+            self.vigil.look_soon(state == LifeState::Marked);
+        }
+        // Where nobody is registered, and until a mark has become a verdict, the clock says when.
+        self.calm_calls = if state == LifeState::Alive { CALM_CALLS } else { 0 };
+        if self.vigil.next_probe().has_about_passed() {
+            self.vigil.probed();
+            self.check()?;
+        }
+        Ok(())
     }
 
     /// After publishing: wakes the other side if it sleeps.

@@ -180,6 +180,6 @@ mod tests {
             }
             found
         });
-        assert_eq!(found.unwrap().unwrap().length, 4);
+        assert_eq!(found.unwrap().unwrap().length(), 4);
     }
 }

@@ -11,11 +11,13 @@
 use crate::error::{Error, Result};
 use crate::layout::spsc::RECORD_HEADER_BYTES;
 use crate::position::{bytes_to_end, record_bytes};
+use core::num::NonZero;
 
 /// Bytes of a header, as an offset.
 pub(crate) const HEADER: usize = 8;
 
 const LENGTH_BITS: u32 = 40;
+const LENGTH_MASK: u64 = (1 << LENGTH_BITS) - 1;
 const TAG_SHIFT: u32 = 48;
 const KIND_MESSAGE: u64 = 1;
 const KIND_PAD: u64 = 2;
@@ -23,19 +25,49 @@ const KIND_FIRST_MESSAGE: u64 = 64;
 const TENURE_MASK: u64 = 63;
 const KIND_FIRST_MESSAGE_MAX: u64 = KIND_FIRST_MESSAGE | TENURE_MASK;
 
-/// A message in the ring.
+/// A message in the ring: where its header stands, and the header, which was judged. Two words, so that it stays in
+/// registers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Record {
     /// Position of its header.
     pub(crate) start: u64,
-    /// Position behind it.
-    pub(crate) end: u64,
+    header: NonZero<u64>,
+}
+
+impl Record {
     /// Bytes of payload.
-    pub(crate) length: u64,
+    #[inline(always)]
+    pub(crate) const fn length(self) -> u64 {
+        self.header.get() & LENGTH_MASK
+    }
+
+    /// Position behind it.
+    #[inline(always)]
+    pub(crate) const fn end(self) -> u64 {
+        self.start + record_bytes(self.length())
+    }
+
     /// The user's tag.
-    pub(crate) tag: u16,
+    #[inline(always)]
+    #[allow(clippy::cast_possible_truncation)] // the top 16 bits
+    pub(crate) const fn tag(self) -> u16 {
+        (self.header.get() >> TAG_SHIFT) as u16
+    }
+
     /// For the first message of a tenure: the tenure's number modulo 64.
-    pub(crate) first_of: Option<u8>,
+    #[inline(always)]
+    #[allow(clippy::cast_possible_truncation)] // 6 bits
+    pub(crate) const fn first_of(self) -> Option<u8> {
+        let kind = kind(self.header.get());
+        if kind == KIND_MESSAGE { None } else { Some((kind & TENURE_MASK) as u8) }
+    }
+
+    /// Whether it lies within the data, and is no longer than half the ring.
+    #[inline(always)]
+    const fn fits(self, capacity: u64) -> bool {
+        let bytes = record_bytes(self.length());
+        bytes <= capacity / 2 && bytes <= bytes_to_end(self.start, capacity)
+    }
 }
 
 /// What a header says.
@@ -65,33 +97,38 @@ pub(crate) const fn pad(pad_bytes: u64) -> u64 {
     (pad_bytes - RECORD_HEADER_BYTES) | KIND_PAD << LENGTH_BITS
 }
 
+#[inline(always)]
+const fn kind(header: u64) -> u64 {
+    header >> LENGTH_BITS & 0xFF
+}
+
+/// The message whose header `word` was found at `position`, unless it is something else than a message, the first of a
+/// tenure, or garbage: which of these, [`decode`] says.
+#[inline(always)]
+pub(crate) fn plain(word: u64, position: u64, capacity: u64) -> Option<Record> {
+    let record = Record { start: position, header: NonZero::new(word)? };
+    (kind(word) == KIND_MESSAGE && record.fits(capacity)).then_some(record)
+}
+
 /// Reads the header `word` found at `position`. Everything in it may be garbage.
 ///
 /// What comes out lies within the data: it neither crosses the end nor exceeds half the ring.
 #[inline(always)]
-#[allow(clippy::cast_possible_truncation)] // the tag is the top 16 bits, a tenure's number 6
 pub(crate) fn decode(word: u64, position: u64, capacity: u64) -> Result<Found> {
-    if word == 0 {
+    let Some(header) = NonZero::new(word) else {
         return Ok(Found::Nothing);
-    }
-    let length = word & ((1 << LENGTH_BITS) - 1);
-    let bytes = record_bytes(length);
+    };
+    let record = Record { start: position, header };
     let to_end = bytes_to_end(position, capacity);
-    match word >> LENGTH_BITS & 0xFF {
-        kind @ (KIND_MESSAGE | KIND_FIRST_MESSAGE..=KIND_FIRST_MESSAGE_MAX)
-            if bytes <= capacity / 2 && bytes <= to_end =>
-        {
-            Ok(Found::Message(Record {
-                start: position,
-                end: position + bytes,
-                length,
-                tag: (word >> TAG_SHIFT) as u16,
-                first_of: (kind != KIND_MESSAGE).then_some((kind & TENURE_MASK) as u8),
-            }))
+    match kind(word) {
+        KIND_MESSAGE | KIND_FIRST_MESSAGE..=KIND_FIRST_MESSAGE_MAX if record.fits(capacity) => {
+            Ok(Found::Message(record))
         }
         // A pad is shorter than the record that did not fit, hence than half the ring.
         KIND_PAD
-            if length + RECORD_HEADER_BYTES == to_end && to_end < capacity / 2 && word >> TAG_SHIFT == 0 =>
+            if record.length() + RECORD_HEADER_BYTES == to_end
+                && to_end < capacity / 2
+                && word >> TAG_SHIFT == 0 =>
         {
             Ok(Found::Pad(position + to_end))
         }
@@ -109,8 +146,13 @@ mod tests {
     #[test]
     fn what_is_written_is_read() {
         let word = message(13, 0xFFFF, Some(65));
-        let record = Record { start: 40, end: 64, length: 13, tag: 0xFFFF, first_of: Some(1) };
+        let Found::Message(record) = decode(word, 40, CAPACITY).unwrap() else { panic!("no message") };
+        assert_eq!((record.start, record.end(), record.length()), (40, 64, 13));
+        assert_eq!((record.tag(), record.first_of()), (0xFFFF, Some(1)));
+        let word = message(13, 7, None);
+        let record = plain(word, 40, CAPACITY).unwrap();
         assert_eq!(decode(word, 40, CAPACITY).unwrap(), Found::Message(record));
+        assert_eq!((record.tag(), record.first_of()), (7, None));
         assert_eq!(decode(pad(16), 240, CAPACITY).unwrap(), Found::Pad(256));
         assert_eq!(decode(0, 0, CAPACITY).unwrap(), Found::Nothing);
     }
@@ -128,12 +170,18 @@ mod tests {
         #[test]
         fn nothing_leaves_the_data(word: u64, position in 0u64..1 << 50) {
             let position = position & !7;
-            match decode(word, position, CAPACITY) {
+            let decoded = decode(word, position, CAPACITY);
+            if let Some(record) = plain(word, position, CAPACITY) {
+                prop_assert_eq!(record.first_of(), None);
+                prop_assert!(matches!(decoded, Ok(Found::Message(found)) if found == record));
+            }
+            match decoded {
                 Ok(Found::Message(record)) => {
+                    let end = record.end();
                     prop_assert_eq!(record.start, position);
-                    prop_assert!(record.end > position && record.end - position <= CAPACITY / 2);
-                    prop_assert!(record.start % CAPACITY + (record.end - record.start) <= CAPACITY);
-                    prop_assert!(record.length <= record.end - record.start - 8);
+                    prop_assert!(end > position && end - position <= CAPACITY / 2);
+                    prop_assert!(record.start % CAPACITY + (end - record.start) <= CAPACITY);
+                    prop_assert!(record.length() <= end - record.start - 8);
                 }
                 Ok(Found::Pad(next)) => prop_assert!(next > position && next % CAPACITY == 0),
                 Ok(Found::Nothing) => prop_assert_eq!(word, 0),

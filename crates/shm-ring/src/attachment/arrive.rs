@@ -130,6 +130,8 @@ impl Attachment {
             home,
             geometry,
             guard: Guard::new(),
+            calm_life: 0,
+            calm_calls: 0,
             closed: false,
             corrupt: None,
             over: false,

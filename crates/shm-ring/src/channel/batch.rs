@@ -103,7 +103,7 @@ impl<'a> Messages<'a> {
             records.push(record);
         }
         if let Some(last) = records.last() {
-            consumer.hand_out(last.end, records.len() as u64);
+            consumer.hand_out(last.end(), records.len() as u64);
         }
         Ok(Self { consumer, records })
     }
@@ -193,7 +193,7 @@ impl<'a> Peeks<'a> {
     }
 
     fn noted(&mut self, record: Record) -> View<'_> {
-        self.ends.push(record.end);
+        self.ends.push(record.end());
         self.consumer.view(&record)
     }
 }

@@ -126,7 +126,7 @@ impl Consumer {
     #[inline]
     pub fn try_recv(&mut self) -> Result<Message<'_>> {
         let record = self.look_now()?;
-        self.reader.take(record.end, 1);
+        self.reader.take(record.end(), 1);
         Ok(Message::new(self, record))
     }
 
@@ -145,7 +145,7 @@ impl Consumer {
     #[inline]
     pub fn recv_until(&mut self, deadline: Deadline) -> Result<Message<'_>> {
         let record = self.look_until(deadline)?;
-        self.reader.take(record.end, 1);
+        self.reader.take(record.end(), 1);
         Ok(Message::new(self, record))
     }
 
@@ -171,7 +171,7 @@ impl Consumer {
         self.copy_into(&record, buffer)
     }
 
-    #[inline]
+    #[inline(always)]
     fn copy_into(&mut self, record: &Record, buffer: &mut [u8]) -> Result<(usize, u16)> {
         let view = self.view(record);
         let (length, tag) = (view.len(), view.tag());
@@ -180,7 +180,7 @@ impl Consumer {
             return Err(Error::BufferTooSmall { length });
         }
         view.read_at(0, buffer);
-        self.take(record.end, 1);
+        self.take(record.end(), 1);
         Ok((length, tag))
     }
 
@@ -259,29 +259,59 @@ impl Consumer {
     }
 
     /// The next message, from the cursor on: a look that was forgotten (leaked) changes nothing.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn look_now(&mut self) -> Result<Record> {
         self.reader.look_back();
-        match self.attempt() {
-            Ok(Some(record)) => Ok(record),
-            Ok(None) => try_now(self, Self::attempt)?.ok_or(Error::Empty),
-            Err(error) => Err(error),
+        match self.glance() {
+            Some(record) => Ok(record),
+            None => self.look_closely(),
         }
     }
 
-    #[inline]
+    #[inline(always)]
     pub(crate) fn look_until(&mut self, deadline: Deadline) -> Result<Record> {
         self.reader.look_back();
-        match self.attempt() {
-            Ok(Some(record)) => Ok(record),
-            Ok(None) => wait(self, deadline, Self::attempt),
-            Err(error) => Err(error),
+        match self.glance() {
+            Some(record) => Ok(record),
+            None => self.look_waiting(deadline),
         }
+    }
+
+    #[inline(never)]
+    fn look_closely(&mut self) -> Result<Record> {
+        match self.attempt()? {
+            Some(record) => Ok(record),
+            None => try_now(self, Self::attempt)?.ok_or(Error::Empty),
+        }
+    }
+
+    #[inline(never)]
+    fn look_waiting(&mut self, deadline: Deadline) -> Result<Record> {
+        wait(self, deadline, Self::attempt)
+    }
+
+    /// The next record, if nothing at all is to be considered but that it is there.
+    #[inline(always)]
+    fn glance(&mut self) -> Option<Record> {
+        if !self.place.is_sound() {
+            return None;
+        }
+        let record = self.reader.glance()?;
+        self.reader.accept(&record);
+        self.statistics.sample(self.reader.received());
+        Some(record)
     }
 
     /// The next record, unless there is none, or the end of a tenure is to be told before it.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn attempt(&mut self) -> Result<Option<Record>> {
+        if let Some(record) = self.glance() {
+            return Ok(Some(record));
+        }
+        self.attempt_closely()
+    }
+
+    fn attempt_closely(&mut self) -> Result<Option<Record>> {
         self.place.sound()?;
         let found = match self.reader.peek() {
             Ok(Some(found)) => found,
@@ -302,20 +332,20 @@ impl Consumer {
     /// One more message behind those that were looked at, if there is one and it does not begin a tenure. What
     /// else stands against it is told by the next call.
     pub(crate) fn look_further(&mut self) -> Option<Record> {
-        let record = self.reader.peek().ok().flatten().filter(|record| record.first_of.is_none())?;
+        let record = self.reader.peek().ok().flatten().filter(|record| record.first_of().is_none())?;
         self.reader.accept(&record);
         Some(record)
     }
 
-    #[inline]
+    #[inline(always)]
     #[allow(clippy::cast_possible_truncation)] // at most half of the ring, which is mapped
     pub(crate) fn view(&self, record: &Record) -> View<'_> {
         let offset = self.reader.payload_offset(record);
-        View::new(self.reader.data(), offset, record.length as usize, record.tag)
+        View::new(self.reader.data(), offset, record.length() as usize, record.tag())
     }
 
     /// Receives what was looked at up to `end`.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn take(&mut self, end: u64, messages: u64) {
         if self.place.is_forked_copy() {
             return; // what was looked at is the parent's
@@ -325,12 +355,13 @@ impl Consumer {
     }
 
     /// Records that messages up to `end` are handed out; their space comes back later.
+    #[inline(always)]
     pub(crate) fn hand_out(&mut self, end: u64, messages: u64) {
         self.reader.take(end, messages);
     }
 
     /// Gives the space of what was received back, if there is reason to.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn give_back(&mut self) {
         if !self.place.is_forked_copy() && self.reader.release() {
             self.place.notify();
@@ -347,6 +378,7 @@ impl Consumer {
         self.spare_records = records;
     }
 
+    #[inline(always)]
     pub(crate) fn look_back(&mut self) {
         self.reader.look_back();
     }

@@ -56,7 +56,7 @@ impl<'a> View<'a> {
     }
 
     /// Copies bytes of the message from `from` on; how many there were, at most as many as fit.
-    #[inline]
+    #[inline(always)]
     pub fn read_at(&self, from: usize, bytes: &mut [u8]) -> usize {
         let count = self.length.saturating_sub(from).min(bytes.len());
         let target = bytes.get_mut(..count).unwrap_or_default();
@@ -159,7 +159,7 @@ impl Drop for Message<'_> {
 impl Peek<'_> {
     /// Receives the message: from here on nobody sees it again.
     pub fn take(self) {
-        self.consumer.take(self.record.end, 1);
+        self.consumer.take(self.record.end(), 1);
     }
 }
 

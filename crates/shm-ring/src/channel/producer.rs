@@ -119,6 +119,11 @@ impl Producer {
     /// As [`try_send`](Self::try_send).
     #[inline]
     pub fn try_send_tagged(&mut self, tag: u16, message: &[u8]) -> Result<()> {
+        if self.send_plainly(message, tag) { Ok(()) } else { self.try_send_otherwise(tag, message) }
+    }
+
+    #[inline(never)]
+    fn try_send_otherwise(&mut self, tag: u16, message: &[u8]) -> Result<()> {
         let reserved = self.reserve_now(message.len())?;
         self.finish(&reserved, tag, message)
     }
@@ -137,6 +142,21 @@ impl Producer {
     /// [`TimedOut`](Error::TimedOut), and as [`send`](Self::send).
     #[inline]
     pub fn send_until(&mut self, tag: u16, message: &[u8], deadline: Deadline) -> Result<()> {
+        if self.send_plainly(message, tag) { Ok(()) } else { self.send_otherwise(tag, message, deadline) }
+    }
+
+    /// Sends a message, if nothing at all is to be considered but that there is space. Otherwise nothing is done.
+    #[inline(always)]
+    fn send_plainly(&mut self, message: &[u8], tag: u16) -> bool {
+        let sent = self.place.is_ready() && self.place.is_calm() && self.writer.send_plainly(message, tag);
+        if sent {
+            self.place.notify();
+        }
+        sent
+    }
+
+    #[inline(never)]
+    fn send_otherwise(&mut self, tag: u16, message: &[u8], deadline: Deadline) -> Result<()> {
         let reserved = self.reserve_until_inner(message.len(), deadline)?;
         self.finish(&reserved, tag, message)
     }
@@ -219,7 +239,7 @@ impl Producer {
         self.place.check()
     }
 
-    #[inline]
+    #[inline(always)]
     fn reserve_now(&mut self, length: usize) -> Result<Reserved> {
         self.writer.forget_batch();
         match self.attempt(length) {
@@ -229,7 +249,7 @@ impl Producer {
         }
     }
 
-    #[inline]
+    #[inline(always)]
     fn reserve_until_inner(&mut self, length: usize, deadline: Deadline) -> Result<Reserved> {
         self.writer.forget_batch();
         match self.attempt(length) {
@@ -246,7 +266,7 @@ impl Producer {
     }
 
     /// `None` when there is no space.
-    #[inline]
+    #[inline(always)]
     fn attempt(&mut self, length: usize) -> Result<Option<Reserved>> {
         self.place.ready()?;
         self.place.watch()?;
@@ -257,7 +277,7 @@ impl Producer {
         }
     }
 
-    #[inline]
+    #[inline(always)]
     fn finish(&mut self, reserved: &Reserved, tag: u16, message: &[u8]) -> Result<()> {
         self.writer.fill(reserved, 0, message)?;
         self.writer.stage(reserved, message.len(), tag)?;
@@ -277,7 +297,7 @@ impl Producer {
         &mut self.writer
     }
 
-    #[inline]
+    #[inline(always)]
     pub(crate) fn publish(&mut self) -> Result<()> {
         self.place.ours()?; // a reservation or batch may have been copied by a fork
         self.writer.publish()?;

@@ -89,9 +89,9 @@ impl<T: CheckedBitPattern> TypedConsumer<T> {
     /// [`Empty`](Error::Empty), and as [`recv`](Self::recv).
     #[inline]
     pub fn try_recv(&mut self) -> Result<T> {
-        match self.attempt()? {
+        match self.receive_plainly() {
             Some(value) => Ok(value),
-            None => try_now(self, Self::attempt)?.ok_or(Error::Empty),
+            None => self.try_receive_otherwise(),
         }
     }
 
@@ -109,9 +109,9 @@ impl<T: CheckedBitPattern> TypedConsumer<T> {
     /// [`TimedOut`](Error::TimedOut), and as [`recv`](Self::recv).
     #[inline]
     pub fn recv_until(&mut self, deadline: Deadline) -> Result<T> {
-        match self.attempt()? {
+        match self.receive_plainly() {
             Some(value) => Ok(value),
-            None => wait(self, deadline, Self::attempt),
+            None => self.receive_waiting(deadline),
         }
     }
 
@@ -170,9 +170,37 @@ impl<T: CheckedBitPattern> TypedConsumer<T> {
         Ok(self.len()? == 0)
     }
 
+    /// Receives a value, if nothing at all is to be considered but that it is there.
+    #[inline(always)]
+    fn receive_plainly(&mut self) -> Option<T> {
+        if !self.place.is_sound() {
+            return None;
+        }
+        let value = self.reader.receive_plainly()?;
+        self.place.notify();
+        Some(value)
+    }
+
+    #[inline(never)]
+    fn try_receive_otherwise(&mut self) -> Result<T> {
+        try_now(self, Self::attempt)?.ok_or(Error::Empty)
+    }
+
+    #[inline(never)]
+    fn receive_waiting(&mut self, deadline: Deadline) -> Result<T> {
+        wait(self, deadline, Self::attempt)
+    }
+
     /// `None` when there is no value.
-    #[inline]
+    #[inline(always)]
     fn attempt(&mut self) -> Result<Option<T>> {
+        if self.place.is_sound() && self.reader.is_drained() {
+            return Ok(None);
+        }
+        self.attempt_closely()
+    }
+
+    fn attempt_closely(&mut self) -> Result<Option<T>> {
         self.place.sound()?;
         let mut received = self.reader.receive_one();
         if matches!(received, Ok(None)) && self.enter_tenure()? {
@@ -191,6 +219,9 @@ impl<T: CheckedBitPattern> TypedConsumer<T> {
     /// `None` when there is no value.
     #[inline]
     fn attempt_slice(&mut self, values: &mut [T]) -> Result<Option<usize>> {
+        if self.place.is_sound() && self.reader.is_drained() {
+            return Ok(None);
+        }
         self.place.sound()?;
         let mut received = self.reader.receive(values);
         if matches!(received, Ok(0)) && self.enter_tenure()? {

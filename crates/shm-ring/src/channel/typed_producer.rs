@@ -103,10 +103,7 @@ impl<T: NoUninit> TypedProducer<T> {
     /// [`Full`](Error::Full), and as [`send`](Self::send).
     #[inline]
     pub fn try_send(&mut self, value: &T) -> Result<()> {
-        match self.try_send_slice(core::slice::from_ref(value))? {
-            0 => Err(Error::Full),
-            _ => Ok(()),
-        }
+        if self.send_plainly(value) { Ok(()) } else { self.try_send_otherwise(value) }
     }
 
     /// Sends a value, waiting at most `timeout` for a slot.
@@ -123,11 +120,7 @@ impl<T: NoUninit> TypedProducer<T> {
     /// [`TimedOut`](Error::TimedOut), and as [`send`](Self::send).
     #[inline]
     pub fn send_until(&mut self, value: &T, deadline: Deadline) -> Result<()> {
-        let values = core::slice::from_ref(value);
-        match self.attempt(values)? {
-            Some(_) => Ok(()),
-            None => self.send_waiting(values, deadline).map(drop),
-        }
+        if self.send_plainly(value) { Ok(()) } else { self.send_otherwise(value, deadline) }
     }
 
     /// Sends as many of the values as there are free slots for, together; how many that were.
@@ -184,6 +177,33 @@ impl<T: NoUninit> TypedProducer<T> {
     /// [`Corrupt`](Error::Corrupt).
     pub fn is_empty(&self) -> Result<bool> {
         Ok(self.len()? == 0)
+    }
+
+    /// Sends a value, if nothing at all is to be considered but that there is room. Otherwise nothing is done.
+    #[inline(always)]
+    fn send_plainly(&mut self, value: &T) -> bool {
+        let sent = self.place.is_ready() && self.place.is_calm() && self.writer.send_plainly(value);
+        if sent {
+            self.place.notify();
+        }
+        sent
+    }
+
+    #[inline(never)]
+    fn send_otherwise(&mut self, value: &T, deadline: Deadline) -> Result<()> {
+        let values = core::slice::from_ref(value);
+        match self.attempt(values)? {
+            Some(_) => Ok(()),
+            None => self.send_waiting(values, deadline).map(drop),
+        }
+    }
+
+    #[inline(never)]
+    fn try_send_otherwise(&mut self, value: &T) -> Result<()> {
+        match self.try_send_slice(core::slice::from_ref(value))? {
+            0 => Err(Error::Full),
+            _ => Ok(()),
+        }
     }
 
     #[cold]

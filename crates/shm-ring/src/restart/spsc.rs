@@ -118,7 +118,7 @@ pub(super) fn verify(region: &Region, geometry: &Geometry, snapshot: &Snapshot) 
             Found::Pad(end) => end,
             Found::Message(message) => {
                 messages += 1;
-                message.end
+                message.end()
             }
         };
     }

@@ -94,18 +94,20 @@ impl Writer {
     }
 
     /// Where the next message goes, if nothing is staged.
+    #[inline(always)]
     pub(crate) fn position(&self) -> u64 {
         self.tail.balance().position
     }
 
     /// Messages published since the ring's birth.
+    #[inline(always)]
     pub(crate) fn sent(&self) -> u64 {
         self.tail.balance().count
     }
 
     /// Makes room for a message of `length` behind what is staged, and says at which offset of the data
     /// its payload goes. [`Error::Full`] when there is none; `head` is looked at only then.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn reserve(&mut self, length: usize) -> Result<Reserved> {
         // Judged before it is rounded up: a sum could overflow.
         if length as u64 > self.capacity / 2 - record_bytes(0) {
@@ -140,7 +142,7 @@ impl Writer {
     }
 
     /// Writes payload into a reservation.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn fill(&self, reserved: &Reserved, offset: usize, bytes: &[u8]) -> Result<()> {
         Ok(self.data.copy_in(self.payload_offset(reserved) + offset, bytes)?)
     }
@@ -158,7 +160,7 @@ impl Writer {
     }
 
     /// Appends the reservation, of which `length` bytes are used, to what is staged.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn stage(&mut self, reserved: &Reserved, length: usize, tag: u16) -> Result<()> {
         let length = length.min(reserved.length) as u64;
         let first_of = self.first_of.filter(|_| self.staged.messages == 0);
@@ -200,12 +202,40 @@ impl Writer {
         self.staged.messages
     }
 
+    /// Sends a message, if it is just a message: nothing is staged, it needs no pad, it is not the first of the
+    /// tenure, and there is room as far as is known. Otherwise nothing is done, and `false`.
+    ///
+    /// The whole of [`reserve`](Self::reserve), [`fill`](Self::fill), [`stage`](Self::stage) and
+    /// [`publish`](Self::publish) for most messages, without anything to pass from one to the next.
+    #[inline(always)]
+    pub(crate) fn send_plainly(&mut self, message: &[u8], tag: u16) -> bool {
+        let length = message.len() as u64;
+        let plain = self.staged.messages == 0 && self.first_of.is_none();
+        if !plain || length > self.capacity / 2 - record_bytes(0) {
+            return false;
+        }
+        let placement = place(self.staged.end, record_bytes(length), self.capacity);
+        let reserved = Reserved { pad_bytes: 0, start: placement.start, length: message.len() };
+        placement.pad_bytes == 0
+            && fits(placement.end, self.seen_head, self.capacity)
+            && self.fill(&reserved, 0, message).is_ok()
+            && self
+                .publish_from(placement.start, record::message(length, tag, None), placement.end, 1)
+                .is_ok()
+    }
+
     /// Sends everything that is staged, at once.
     #[inline]
     pub(crate) fn publish(&mut self) -> Result<()> {
         let Staged { first: Some((at, header)), end, messages } = self.staged else {
             return Ok(());
         };
+        self.publish_from(at, header, end, messages)
+    }
+
+    /// Sends what is written from the header at `at` up to `end`.
+    #[inline(always)]
+    fn publish_from(&mut self, at: u64, header: u64, end: u64, messages: u64) -> Result<()> {
         self.words.store(end, 0, Ordering::Relaxed)?; // published by R3
         self.words.store(at, header, Ordering::Release)?; // R3 pairs with A5 A6
         // A killed producer leaves a prefix of its compiled stores: the tail never stands ahead of the header.
@@ -277,15 +307,28 @@ impl Reader {
     }
 
     /// Messages handed out since the ring's birth.
+    #[inline(always)]
     pub(crate) fn received(&self) -> u64 {
         self.cursor.balance().count
     }
 
+    /// The word at which the next header will be, or is.
+    #[inline(always)]
+    fn next_header(&self) -> u64 {
+        self.words.load(self.looked, Ordering::Acquire) // A5 pairs with R3
+    }
+
+    /// The next message, if it is there and is just a message. Whatever else may be the case,
+    /// [`peek`](Self::peek) says.
+    #[inline(always)]
+    pub(crate) fn glance(&self) -> Option<Record> {
+        let record = record::plain(self.next_header(), self.looked, self.capacity)?;
+        self.is_within_the_ring(record).then_some(record)
+    }
+
     /// The next message behind those that were looked at. `None` if nothing more is published.
-    #[inline]
     pub(crate) fn peek(&self) -> Result<Option<Record>> {
-        let word = self.words.load(self.looked, Ordering::Acquire); // A5 pairs with R3
-        match record::decode(word, self.looked, self.capacity)? {
+        match record::decode(self.next_header(), self.looked, self.capacity)? {
             Found::Message(record) => self.within_the_ring(record),
             Found::Nothing => Ok(None),
             Found::Pad(next) => self.behind_pad(next),
@@ -295,27 +338,30 @@ impl Reader {
     /// Whoever publishes leaves room for the next header before what is not released. So nobody can be led around the
     /// ring again and again, however many messages it asks for at once.
     #[inline(always)]
+    fn is_within_the_ring(&self, record: Record) -> bool {
+        record.end() + RECORD_HEADER_BYTES - self.released <= self.capacity
+    }
+
     fn within_the_ring(&self, record: Record) -> Result<Option<Record>> {
-        if record.end + RECORD_HEADER_BYTES - self.released > self.capacity {
+        if !self.is_within_the_ring(record) {
             return Err(Error::Corrupt("published records run around the whole ring"));
         }
         Ok(Some(record))
     }
 
     /// For the first message of a tenure that began after we came: the tenure's number modulo 64.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn new_tenure(&self, record: &Record) -> Option<u8> {
-        record.first_of.filter(|_| record.start >= self.came_at)
+        record.first_of().filter(|_| record.start >= self.came_at)
     }
 
     /// Notes that a message was looked at: the next look goes behind it.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn accept(&mut self, record: &Record) {
-        self.looked = record.end;
+        self.looked = record.end();
     }
 
     /// A pad is published together with the message behind it, so what follows one is a message.
-    #[inline(never)]
     fn behind_pad(&self, next: u64) -> Result<Option<Record>> {
         let word = self.words.load(next, Ordering::Relaxed); // published by R3, seen by A5
         match record::decode(word, next, self.capacity)? {
@@ -325,18 +371,19 @@ impl Reader {
     }
 
     /// Looks again from the cursor on: what was looked at and not taken comes again.
+    #[inline(always)]
     pub(crate) fn look_back(&mut self) {
         self.looked = self.position();
     }
 
     /// Records that `messages` up to `end` are handed out.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn take(&mut self, end: u64, messages: u64) {
         self.cursor.advance(end, messages); // ends with F2: nothing is handed out before it
     }
 
     /// Gives space back up to the cursor, if there is reason to; `true` if it did.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn release(&mut self) -> bool {
         let at = self.position();
         let lag = at - self.released;
@@ -353,13 +400,14 @@ impl Reader {
 
     /// Gives all space up to the cursor back. Nobody looks at what lies there any more: the loads of the
     /// payload are ordered before R5.
+    #[inline(always)]
     pub(crate) fn release_all(&mut self) {
         self.released = self.position();
         self.head.store(self.released, Ordering::Release); // R5 pairs with A3 A4
     }
 
     /// The data, for looking at payloads.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn data(&self) -> &Region {
         &self.data
     }
@@ -384,7 +432,7 @@ pub(crate) fn walk(words: &Words, position: u64, capacity: u64) -> Result<(u64, 
         match record::decode(word, at, capacity)? {
             Found::Nothing => return Ok((at, messages)),
             Found::Pad(next) => at = next,
-            Found::Message(record) => (at, messages) = (record.end, messages + 1),
+            Found::Message(record) => (at, messages) = (record.end(), messages + 1),
         }
         if at - position > capacity {
             return Err(Error::Corrupt("published records run around the whole ring"));

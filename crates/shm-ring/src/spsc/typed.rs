@@ -40,6 +40,13 @@ impl<T> Slots<T> {
         (position & (self.capacity - 1)) as usize * size_of::<T>()
     }
 
+    /// Slots from this position to the end of the data.
+    #[inline(always)]
+    #[allow(clippy::cast_possible_truncation)] // at most the capacity, which fits the address space
+    fn to_end(&self, position: u64) -> usize {
+        (self.capacity - (position & (self.capacity - 1))) as usize
+    }
+
     fn check(&self, head: u64, tail: u64) -> Result<()> {
         if head <= tail && tail - head <= self.capacity && tail <= POSITION_MAX {
             Ok(())
@@ -96,19 +103,36 @@ impl<T: NoUninit> Writer<T> {
         Ok(self.slots.capacity - (self.sent - head))
     }
 
+    /// Sends a value if there is room as far as is known. Otherwise nothing is done, and `false`.
+    #[inline(always)]
+    pub(crate) fn send_plainly(&mut self, value: &T) -> bool {
+        let sent = self.sent - self.seen_head < self.slots.capacity
+            && self.slots.data.write_value(self.slots.offset(self.sent), value).is_ok();
+        if sent {
+            self.publish(1);
+        }
+        sent
+    }
+
     /// Sends as many of `values` as there is room for, at once; how many that were.
     #[inline]
     pub(crate) fn send(&mut self, values: &[T]) -> Result<usize> {
         let room = usize::try_from(self.room(values.len())?).unwrap_or(usize::MAX);
         let values = values.get(..room).unwrap_or(values);
-        for (value, position) in values.iter().zip(self.sent..) {
-            self.slots.data.write_value(self.slots.offset(position), value)?;
-        }
+        let to_end = self.slots.to_end(self.sent);
+        let (first, rest) = values.split_at_checked(to_end).unwrap_or((values, &[]));
+        self.slots.data.write_values(self.slots.offset(self.sent), first)?;
+        self.slots.data.write_values(0, rest)?;
         if !values.is_empty() {
-            self.sent += values.len() as u64;
-            self.tail.store(self.sent, Ordering::Release); // R7 pairs with A9 A23
+            self.publish(values.len() as u64);
         }
         Ok(values.len())
+    }
+
+    #[inline(always)]
+    fn publish(&mut self, count: u64) {
+        self.sent += count;
+        self.tail.store(self.sent, Ordering::Release); // R7 pairs with A9 A23
     }
 }
 
@@ -227,6 +251,24 @@ impl<T: CheckedBitPattern> Reader<T> {
             self.give_back(count as u64);
         }
         Ok(count)
+    }
+
+    /// Receives a value if one is known to be there. Whatever else may be the case, [`receive_one`](Self::receive_one)
+    /// says.
+    #[inline(always)]
+    pub(crate) fn receive_plainly(&mut self) -> Option<T> {
+        if self.received >= self.seen_tail {
+            return None;
+        }
+        let value = self.read(self.received).ok()?;
+        self.give_back(1);
+        Some(value)
+    }
+
+    /// Whether nothing was sent beyond what was received, in no tenure.
+    #[inline(always)]
+    pub(crate) fn is_drained(&self) -> bool {
+        self.tail.load(Ordering::Relaxed) == self.received // a hint: A9 follows if not
     }
 
     /// Receives one value.

@@ -72,6 +72,15 @@ impl Vigil {
         };
     }
 
+    /// Something was seen that may mean that somebody has gone: the kernel is to be asked now, and, if it was a
+    /// mark, at short intervals from now on.
+    pub(crate) fn look_soon(&mut self, marked: bool) {
+        if marked {
+            self.suspicion = Some((PROBE.0, Deadline::after(SUSPICION)));
+        }
+        self.next_probe = Deadline::now();
+    }
+
     /// Nobody is suspected any more: whoever was is known to be dead, or alive.
     pub(crate) fn calm(&mut self) {
         if self.suspicion.take().is_some() {
@@ -103,8 +112,7 @@ impl Vigil {
             watched.seen = value;
         }
         if marked {
-            self.suspicion = Some((PROBE.0, Deadline::after(SUSPICION)));
-            self.next_probe = Deadline::now();
+            self.look_soon(true);
         }
         marked
     }

@@ -35,8 +35,8 @@ fn send(writer: &mut Writer, message: &[u8]) {
 fn try_receive(reader: &mut Reader) -> Option<Vec<u8>> {
     let record = reader.peek().unwrap()?;
     reader.accept(&record);
-    reader.take(record.end, 1);
-    let mut payload = vec![0; usize::try_from(record.length).unwrap()];
+    reader.take(record.end(), 1);
+    let mut payload = vec![0; usize::try_from(record.length()).unwrap()];
     reader.data().copy_out(reader.payload_offset(&record), &mut payload).unwrap();
     reader.release();
     Some(payload)
