@@ -8,6 +8,7 @@
 pub(crate) mod crowd;
 pub(crate) mod pair;
 pub(crate) mod patience;
+pub(crate) mod sparse;
 pub(crate) mod vigil;
 
 use std::time::Duration;

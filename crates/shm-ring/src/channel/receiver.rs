@@ -148,7 +148,7 @@ impl Receiver {
         self.copy_into(handed, buffer)
     }
 
-    #[inline]
+    #[inline(always)]
     fn copy_into(&mut self, handed: Handed, buffer: &mut [u8]) -> Result<(usize, u16)> {
         let delivery = Delivery::new(self, handed)?;
         let (length, tag) = (delivery.len(), delivery.tag());
@@ -218,8 +218,16 @@ impl Receiver {
         self.place.blocks().message_bytes()
     }
 
-    #[inline]
+    #[inline(always)]
     fn take_now(&mut self, longest: usize) -> Result<Handed> {
+        match self.place.receive_plainly(longest) {
+            Some(handed) => Ok(handed),
+            None => self.take_closely(longest),
+        }
+    }
+
+    #[inline(never)]
+    fn take_closely(&mut self, longest: usize) -> Result<Handed> {
         if let Some(handed) = self.place.receive_up_to(longest)? {
             return Ok(handed);
         }
@@ -227,12 +235,17 @@ impl Receiver {
         try_now(self, |receiver| receiver.place.receive_up_to(longest))?.ok_or(Error::Empty)
     }
 
-    #[inline]
+    #[inline(always)]
     fn take_until(&mut self, longest: usize, deadline: Deadline) -> Result<Handed> {
-        match self.place.receive_up_to(longest)? {
+        match self.place.receive_plainly(longest) {
             Some(handed) => Ok(handed),
-            None => wait(self, deadline, |receiver| receiver.place.receive_up_to(longest)),
+            None => self.take_waiting(longest, deadline),
         }
+    }
+
+    #[inline(never)]
+    fn take_waiting(&mut self, longest: usize, deadline: Deadline) -> Result<Handed> {
+        wait(self, deadline, |receiver| receiver.place.receive_up_to(longest))
     }
 }
 
@@ -247,7 +260,7 @@ pub struct Delivery<'a> {
 }
 
 impl<'a> Delivery<'a> {
-    #[inline]
+    #[inline(always)]
     fn new(receiver: &'a mut Receiver, handed: Handed) -> Result<Self> {
         match receiver.place.blocks().open(handed.block) {
             Ok(placed) => Ok(Self {

@@ -125,7 +125,7 @@ impl Sender {
     #[inline]
     pub fn try_send_tagged(&mut self, tag: u16, message: &[u8]) -> Result<()> {
         self.fill(tag, message)?;
-        self.exchange_now()
+        if self.send_plainly() { Ok(()) } else { self.exchange_now() }
     }
 
     /// Sends a message, waiting at most `timeout` for space.
@@ -143,7 +143,17 @@ impl Sender {
     #[inline]
     pub fn send_until(&mut self, tag: u16, message: &[u8], deadline: Deadline) -> Result<()> {
         self.fill(tag, message)?;
-        self.exchange_until(deadline)
+        if self.send_plainly() { Ok(()) } else { self.exchange_until(deadline) }
+    }
+
+    /// Sends the block in hand, if nothing at all is to be considered but that there is space.
+    #[inline(always)]
+    fn send_plainly(&mut self) -> bool {
+        let sent = self.place.send_plainly();
+        if sent {
+            self.place.notify();
+        }
+        sent
     }
 
     /// Sends messages one after the other, waiting for space as long as it takes, and waking receivers
@@ -229,7 +239,7 @@ impl Sender {
     }
 
     /// Writes a message into the block in hand.
-    #[inline]
+    #[inline(always)]
     fn fill(&mut self, tag: u16, message: &[u8]) -> Result<()> {
         self.place.ours()?;
         self.fits(message.len())?;
@@ -238,7 +248,7 @@ impl Sender {
         blocks.seal(block, message.len(), tag)
     }
 
-    #[inline]
+    #[inline(never)]
     fn exchange_now(&mut self) -> Result<()> {
         if self.attempt()?.is_some() {
             return Ok(());
@@ -247,7 +257,7 @@ impl Sender {
         try_now(self, Self::attempt)?.ok_or(Error::Full)
     }
 
-    #[inline]
+    #[inline(never)]
     fn exchange_until(&mut self, deadline: Deadline) -> Result<()> {
         match self.attempt()? {
             Some(()) => Ok(()),

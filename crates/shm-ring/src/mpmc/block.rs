@@ -67,6 +67,12 @@ impl Blocks {
         Ok(self.region.write_value(self.offset(block), &header)?)
     }
 
+    /// Whether a message that is in a slot has at most so many bytes. What is impossible is found when it is received.
+    #[inline(always)]
+    pub(crate) fn is_no_longer_than(&self, block: u64, longest: usize) -> bool {
+        self.open(block).is_ok_and(|placed| placed.length <= longest)
+    }
+
     /// The message in a block that its receiver has in hand. The header is read once.
     #[inline]
     pub(crate) fn open(&self, block: u64) -> Result<Placed> {

@@ -108,6 +108,28 @@ impl Exchange {
         self.mine
     }
 
+    /// Exchanges the block in hand, if the cursor stands at the next position, the block there is accepted, and nobody is
+    /// faster. Otherwise nothing is done, and what is the case [`attempt_if`](Self::attempt_if) says.
+    #[inline(always)]
+    pub(crate) fn exchange_plainly(&mut self, accept: impl FnOnce(u64) -> bool) -> bool {
+        let (at, word) = self.slot_at_cursor();
+        let slot = self.format.unpack(word);
+        let possible = slot.sequence == self.wanted() && self.is_possible(slot.block);
+        possible && accept(slot.block) && self.exchange(at, word, slot)
+    }
+
+    #[inline(always)]
+    fn slot_at_cursor(&self) -> (u64, u64) {
+        let at = SlotFormat::byte_position(self.cursor);
+        (at, self.slots.load(at, Ordering::Acquire)) // A13 pairs with X4
+    }
+
+    /// Whether a slot may hold this block while we hold ours.
+    #[inline(always)]
+    fn is_possible(&self, block: u64) -> bool {
+        block < self.format.blocks() && block != self.mine
+    }
+
     /// Exchanges the block in hand at the next position.
     ///
     /// The answer that there is none may be older than this participant's last operation; look again behind
@@ -122,8 +144,7 @@ impl Exchange {
     #[inline]
     pub(crate) fn attempt_if(&mut self, mut accept: impl FnMut(u64) -> bool) -> Result<Attempt> {
         loop {
-            let at = SlotFormat::byte_position(self.cursor);
-            let word = self.slots.load(at, Ordering::Acquire); // A13 pairs with X4
+            let (at, word) = self.slot_at_cursor();
             let slot = self.format.unpack(word);
             let wanted = self.wanted();
             if slot.sequence != wanted {
@@ -133,7 +154,7 @@ impl Exchange {
                 self.catch_up(slot.sequence)?;
                 continue;
             }
-            if slot.block >= self.format.blocks() || slot.block == self.mine {
+            if !self.is_possible(slot.block) {
                 return Err(Error::Corrupt("a slot holds an impossible block"));
             }
             if !accept(slot.block) {

@@ -38,6 +38,41 @@ impl Seated {
         }
     }
 
+    /// As [`send`](Self::send), if nothing at all is to be considered but that there is space. Otherwise nothing is
+    /// done, and `false`.
+    #[inline(always)]
+    pub(crate) fn send_plainly(&mut self) -> bool {
+        let sent = self.is_ready() && self.is_calm() && self.exchange.exchange_plainly(|_| true);
+        if sent {
+            add_one(&self.seat.sent);
+        }
+        sent
+    }
+
+    /// As [`receive_up_to`](Self::receive_up_to), if nothing at all is to be considered but that there is a message.
+    #[inline(always)]
+    pub(crate) fn receive_plainly(&mut self, longest: usize) -> Option<Handed> {
+        if !self.is_sound() || self.inherited || self.adopted.is_some() {
+            return None;
+        }
+        let blocks = &self.blocks;
+        let fits = |block| longest >= blocks.message_bytes() || blocks.is_no_longer_than(block, longest);
+        if !self.exchange.exchange_plainly(fits) {
+            return None;
+        }
+        self.received();
+        Some(Handed { block: self.exchange.block(), again: false })
+    }
+
+    /// Counts a message that was just received, and wakes who waits for its space.
+    #[inline(always)]
+    fn received(&mut self) {
+        self.handed_out = true;
+        add_one(&self.seat.received);
+        self.sample();
+        self.notify();
+    }
+
     /// Receives a block into the hand, and counts it; `None` when the ring is empty.
     #[inline]
     pub(crate) fn receive(&mut self) -> Result<Option<Handed>> {
@@ -64,10 +99,7 @@ impl Seated {
         });
         match attempt {
             Ok(Attempt::Exchanged) => {
-                self.handed_out = true;
-                add_one(&self.seat.received);
-                self.sample();
-                self.notify();
+                self.received();
                 Ok(Some(Handed { block: self.exchange.block(), again: false }))
             }
             Ok(Attempt::NotNow) => Ok(None),

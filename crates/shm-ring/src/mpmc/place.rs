@@ -14,6 +14,7 @@ use crate::restart::Flusher;
 use crate::wait::WaitCounts;
 use crate::wait::crowd::Crowd;
 use crate::wait::patience::Patience;
+use crate::wait::sparse::SparseLooks;
 use crate::wait::vigil::Vigil;
 use shm_core::sync::Ordering;
 use shm_core::{Deadline, Guard, Identity, Life, Object, Word};
@@ -58,6 +59,8 @@ pub(crate) struct Seated {
     /// A message was handed out and is not read yet.
     pub(super) handed_out: bool,
     pub(super) vigil: Vigil,
+    /// When a sender that asks for its receivers' ends looks at the clock.
+    pub(super) clock: SparseLooks,
     /// The comings and goings of the other role when those under vigil were looked up.
     pub(super) watched: Option<(u64, u64)>,
     pub(super) next_sample: u64,
@@ -141,6 +144,7 @@ impl Seated {
             handed_out: false,
             vigil: Vigil::new(settings.backstop),
             watched: None,
+            clock: SparseLooks::new(),
             next_sample: 0,
             waited_at: None,
             claims,
@@ -173,37 +177,54 @@ impl Seated {
         self.exchange.block()
     }
 
-    /// What stands against any further call: a notice, or garbage found before.
+    /// Whether nothing stands against any further call: no notice, and no garbage found before.
     #[inline(always)]
-    pub(crate) fn ready(&mut self) -> Result<()> {
+    pub(crate) fn is_ready(&self) -> bool {
         // A hint: whoever leaves a notice wakes us as well.
         let notices = self.notice.load(Ordering::Relaxed); // as just said
-        let fine = notices == 0 && self.corrupt.is_none() && !self.guard.is_forked();
-        if fine { Ok(()) } else { self.not_ready() }
+        notices == 0 && self.corrupt.is_none() && !self.guard.is_forked()
     }
 
-    /// As [`ready`](Self::ready), for a side that first receives what was sent: only garbage stands against that.
+    /// What stands against any further call.
+    #[inline(always)]
+    pub(crate) fn ready(&mut self) -> Result<()> {
+        if self.is_ready() { Ok(()) } else { self.not_ready() }
+    }
+
+    /// As [`is_ready`](Self::is_ready), for a side that first receives what was sent: only garbage stands against that.
+    #[inline(always)]
+    pub(crate) fn is_sound(&self) -> bool {
+        let notices = self.notice.load(Ordering::Relaxed); // a hint, as in `is_ready`
+        notices & NOTICE_POISONED == 0 && self.corrupt.is_none() && !self.guard.is_forked()
+    }
+
+    /// What stands against receiving what was sent.
     #[inline(always)]
     pub(crate) fn sound(&mut self) -> Result<()> {
-        let notices = self.notice.load(Ordering::Relaxed); // a hint, as in `ready`
-        let fine = notices & NOTICE_POISONED == 0 && self.corrupt.is_none() && !self.guard.is_forked();
-        if fine { Ok(()) } else { self.not_ready() }
+        if self.is_sound() { Ok(()) } else { self.not_ready() }
     }
 
-    /// For a sender that is to be told of its receivers' ends while there is space as well: asks now and then.
+    /// For a sender that is to be told of its receivers' ends while there is space as well: whether it is not time to ask
+    /// for one.
+    #[inline(always)]
+    pub(super) fn is_calm(&mut self) -> bool {
+        !self.tell_ends || !self.role.sends() || self.clock.skip()
+    }
+
+    /// Asks for an end now and then.
     #[inline(always)]
     pub(super) fn watch(&mut self) -> Result<()> {
-        if self.tell_ends && self.role.sends() && self.vigil.next_probe().has_about_passed() {
-            self.watch_now()
-        } else {
-            Ok(())
-        }
+        if self.is_calm() { Ok(()) } else { self.watch_now() }
     }
 
     #[cold]
     fn watch_now(&mut self) -> Result<()> {
-        self.probed();
-        self.check()
+        self.clock.looked();
+        if self.vigil.next_probe().has_about_passed() {
+            self.probed();
+            self.check()?;
+        }
+        Ok(())
     }
 
     /// What stands against any further call, the other role's end included, as far as the kernel can say now.
