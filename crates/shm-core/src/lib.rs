@@ -67,6 +67,7 @@ pub mod object;
 pub mod offset;
 pub mod pass;
 pub mod place;
+mod prefetch;
 pub mod region;
 pub mod seal;
 pub mod sync;

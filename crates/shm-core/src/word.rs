@@ -5,6 +5,7 @@
 use crate::access::{self, Atomic};
 use crate::clock::Deadline;
 use crate::error::{Error, Result};
+use crate::prefetch;
 use crate::region::{Access, Backing};
 use crate::sync::{AtomicU64, Ordering};
 use core::fmt;
@@ -213,6 +214,18 @@ impl Words {
         }
         // SAFETY: `cell` is one of the array's words, writable as just checked.
         unsafe { u64::compare_exchange(self.cell(position), current, new, success, failure) }
+    }
+
+    /// Says that the line of byte `position` is going to be read. Changes nothing but how long that takes.
+    #[inline(always)]
+    pub fn will_read(&self, position: u64) {
+        prefetch::for_reading(self.cell(position).as_ptr().cast());
+    }
+
+    /// Says that the line of byte `position` is going to be written. Changes nothing but how long that takes.
+    #[inline(always)]
+    pub fn will_write(&self, position: u64) {
+        prefetch::for_writing(self.cell(position).as_ptr().cast());
     }
 
     #[inline(always)]

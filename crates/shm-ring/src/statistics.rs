@@ -123,17 +123,22 @@ impl ConsumerStatistics {
         Ok(sent(&self.peer, self.kind)?.saturating_sub(received))
     }
 
-    /// A message was found, behind `received` others.
+    /// A message was found, behind `received` others. `alone`: whether there is none behind it.
     #[inline(always)]
-    pub(crate) fn sample(&mut self, received: u64) {
+    pub(crate) fn sample(&mut self, received: u64, alone: impl FnOnce() -> bool) {
         if received >= self.next_sample {
-            self.sample_now(received);
+            self.sample_now(received, alone());
         }
     }
 
     #[cold]
-    fn sample_now(&mut self, received: u64) {
+    fn sample_now(&mut self, received: u64, alone: bool) {
         self.next_sample = if received < SAMPLE_EVERY { 0 } else { received.saturating_add(SAMPLE_EVERY) };
+        if alone {
+            // Not worth taking the line away from a producer that is about to write it.
+            self.high_water.raise_to(1);
+            return;
+        }
         // A producer region in disorder is found by the algorithm, not by counting.
         self.high_water.raise_to(self.waiting(received).unwrap_or(0));
     }

@@ -298,7 +298,7 @@ impl Consumer {
         }
         let record = self.reader.glance()?;
         self.reader.accept(&record);
-        self.statistics.sample(self.reader.received());
+        self.statistics.sample(self.reader.received(), || self.reader.is_drained());
         Some(record)
     }
 
@@ -316,6 +316,7 @@ impl Consumer {
         let found = match self.reader.peek() {
             Ok(Some(found)) => found,
             Ok(None) => {
+                self.reader.will_read_further();
                 self.give_back();
                 return Ok(None);
             }
@@ -325,7 +326,7 @@ impl Consumer {
             self.place.enter_tenure(number).map_err(|error| self.place.judge(error))?;
         }
         self.reader.accept(&found);
-        self.statistics.sample(self.reader.received());
+        self.statistics.sample(self.reader.received(), || self.reader.is_drained());
         Ok(Some(found))
     }
 

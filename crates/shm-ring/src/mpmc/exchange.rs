@@ -108,8 +108,8 @@ impl Exchange {
         self.mine
     }
 
-    /// Exchanges the block in hand, if the cursor stands at the next position, the block there is accepted, and nobody is
-    /// faster. Otherwise nothing is done, and what is the case [`attempt_if`](Self::attempt_if) says.
+    /// Exchanges the block in hand, if the cursor stands at the next position, the block there is accepted, and
+    /// nobody is faster. Otherwise nothing is done, and what is the case [`attempt_if`](Self::attempt_if) says.
     #[inline(always)]
     pub(crate) fn exchange_plainly(&mut self, accept: impl FnOnce(u64) -> bool) -> bool {
         let (at, word) = self.slot_at_cursor();
@@ -122,6 +122,12 @@ impl Exchange {
     fn slot_at_cursor(&self) -> (u64, u64) {
         let at = SlotFormat::byte_position(self.cursor);
         (at, self.slots.load(at, Ordering::Acquire)) // A13 pairs with X4
+    }
+
+    /// Whether the slot at the cursor was ready for an exchange a moment ago.
+    pub(crate) fn is_possible_now(&self) -> bool {
+        let word = self.slots.load(SlotFormat::byte_position(self.cursor), Ordering::Relaxed); // a hint
+        self.format.unpack(word).sequence == self.wanted()
     }
 
     /// Whether a slot may hold this block while we hold ours.

@@ -225,10 +225,8 @@ impl Seated {
     fn sample_now(&mut self) {
         self.next_sample = self.exchange.cursor().saturating_add(SAMPLE_EVERY);
         // The one just taken was waiting as well. Slots in disorder are found by the exchange, not by counting.
-        raise(
-            &self.seat.high_water,
-            self.waiting().map_or(0, |waiting| waiting + 1).min(self.geometry.capacity),
-        );
+        let others = if self.exchange.is_possible_now() { self.waiting().unwrap_or(0) } else { 0 };
+        raise(&self.seat.high_water, (others + 1).min(self.geometry.capacity));
     }
 
     /// A sender begins to wait for space, or goes on waiting if it has sent nothing since it began.

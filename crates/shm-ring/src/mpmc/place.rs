@@ -204,8 +204,8 @@ impl Seated {
         if self.is_sound() { Ok(()) } else { self.not_ready() }
     }
 
-    /// For a sender that is to be told of its receivers' ends while there is space as well: whether it is not time to ask
-    /// for one.
+    /// For a sender that is to be told of its receivers' ends while there is space as well: whether it is not time to
+    /// ask for one.
     #[inline(always)]
     pub(super) fn is_calm(&mut self) -> bool {
         !self.tell_ends || !self.role.sends() || self.clock.skip()

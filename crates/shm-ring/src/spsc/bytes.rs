@@ -36,6 +36,8 @@ use shm_core::{ReadWord, Region, Span, Word, Words};
 #[cfg(all(test, loom))]
 mod model;
 
+/// What the next lines are counted in.
+const LINE_BYTES: u64 = 64;
 /// `head` is stored when the consumer is this part of the ring ahead of it.
 const RELEASE_PART: u64 = 8;
 
@@ -219,9 +221,8 @@ impl Writer {
         placement.pad_bytes == 0
             && fits(placement.end, self.seen_head, self.capacity)
             && self.fill(&reserved, 0, message).is_ok()
-            && self
-                .publish_from(placement.start, record::message(length, tag, None), placement.end, 1)
-                .is_ok()
+            && self.words.store(placement.end, 0, Ordering::Relaxed).is_ok() // published by R3
+            && self.publish_header(placement.start, record::message(length, tag, None), placement.end, 1).is_ok()
     }
 
     /// Sends everything that is staged, at once.
@@ -230,16 +231,17 @@ impl Writer {
         let Staged { first: Some((at, header)), end, messages } = self.staged else {
             return Ok(());
         };
-        self.publish_from(at, header, end, messages)
+        self.words.store(end, 0, Ordering::Relaxed)?; // published by R3
+        self.publish_header(at, header, end, messages)
     }
 
-    /// Sends what is written from the header at `at` up to `end`.
+    /// Sends what is written, the zero at `end` included.
     #[inline(always)]
-    fn publish_from(&mut self, at: u64, header: u64, end: u64, messages: u64) -> Result<()> {
-        self.words.store(end, 0, Ordering::Relaxed)?; // published by R3
+    fn publish_header(&mut self, at: u64, header: u64, end: u64, messages: u64) -> Result<()> {
         self.words.store(at, header, Ordering::Release)?; // R3 pairs with A5 A6
         // A killed producer leaves a prefix of its compiled stores: the tail never stands ahead of the header.
         compiler_fence(Ordering::SeqCst); // F1 pairs with A6
+        self.words.will_write(end + LINE_BYTES);
         self.tail.advance(end, messages);
         self.first_of = None;
         self.staged = Staged { first: None, end, messages: 0 };
@@ -318,6 +320,12 @@ impl Reader {
         self.words.load(self.looked, Ordering::Acquire) // A5 pairs with R3
     }
 
+    /// While the next header is waited for: a message that does not end on its line has its next one here soon.
+    #[inline(always)]
+    pub(crate) fn will_read_further(&self) {
+        self.words.will_read(self.looked + LINE_BYTES);
+    }
+
     /// The next message, if it is there and is just a message. Whatever else may be the case,
     /// [`peek`](Self::peek) says.
     #[inline(always)]
@@ -353,6 +361,11 @@ impl Reader {
     #[inline(always)]
     pub(crate) fn new_tenure(&self, record: &Record) -> Option<u8> {
         record.first_of().filter(|_| record.start >= self.came_at)
+    }
+
+    /// Whether nothing is published behind what was looked at, as far as is seen.
+    pub(crate) fn is_drained(&self) -> bool {
+        self.words.load(self.looked, Ordering::Relaxed) == 0 // a hint, for statistics
     }
 
     /// Notes that a message was looked at: the next look goes behind it.

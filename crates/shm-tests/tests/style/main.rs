@@ -12,7 +12,7 @@ use source::Source;
 use std::path::{Path, PathBuf};
 
 /// The only files in which `unsafe` may stand.
-const UNSAFE: [&str; 29] = [
+const UNSAFE: [&str; 30] = [
     "benches/rivals/src/rivals/shaq.rs",
     "crates/shm-core/src/access.rs",
     "crates/shm-core/src/anonymous.rs",
@@ -28,6 +28,7 @@ const UNSAFE: [&str; 29] = [
     "crates/shm-core/src/lock.rs",
     "crates/shm-core/src/model/memory.rs",
     "crates/shm-core/src/pass/control.rs",
+    "crates/shm-core/src/prefetch.rs",
     "crates/shm-core/src/region.rs",
     "crates/shm-core/src/region/mapping.rs",
     "crates/shm-core/src/region/protect.rs",
