@@ -24,9 +24,11 @@ pub(crate) fn for_reading(address: *const u8) {
 #[inline(always)]
 pub(crate) fn for_writing(address: *const u8) {
     #[cfg(target_arch = "x86_64")]
-    // SAFETY: a hint, which any address may be given. Processors without PREFETCHW do nothing for it.
+    // The compiler's own hint becomes one for reading, unless it is told that all processors have PREFETCHW. Those that
+    // have not take it for no operation.
+    // SAFETY: a hint, which any address may be given; it changes no register and no flag.
     unsafe {
-        core::arch::x86_64::_mm_prefetch::<{ core::arch::x86_64::_MM_HINT_ET0 }>(address.cast());
+        core::arch::asm!("prefetchw [{0}]", in(reg) address, options(nostack, preserves_flags, readonly));
     }
     #[cfg(target_arch = "aarch64")]
     // SAFETY: a hint, which any address may be given; it changes no register and no flag.

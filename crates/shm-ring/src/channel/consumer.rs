@@ -305,6 +305,7 @@ impl Consumer {
     /// The next record, unless there is none, or the end of a tenure is to be told before it.
     #[inline(always)]
     pub(crate) fn attempt(&mut self) -> Result<Option<Record>> {
+        self.reader.will_read_further();
         if let Some(record) = self.glance() {
             return Ok(Some(record));
         }
@@ -316,7 +317,6 @@ impl Consumer {
         let found = match self.reader.peek() {
             Ok(Some(found)) => found,
             Ok(None) => {
-                self.reader.will_read_further();
                 self.give_back();
                 return Ok(None);
             }

@@ -268,6 +268,8 @@ pub(crate) struct Reader {
     capacity: u64,
     /// Up to here records have been looked at; at or beyond the cursor.
     looked: u64,
+    /// Bytes of the last record that was looked at.
+    last_bytes: u64,
     /// `head` as stored.
     released: u64,
     /// Where the published records ended when we came: a tenure that begins before this began before us.
@@ -298,6 +300,7 @@ impl Reader {
             cursor,
             capacity,
             looked: at,
+            last_bytes: 0,
             released: at,
             came_at: tail,
         })
@@ -320,10 +323,14 @@ impl Reader {
         self.words.load(self.looked, Ordering::Acquire) // A5 pairs with R3
     }
 
-    /// While the next header is waited for: a message that does not end on its line has its next one here soon.
+    /// Before a look at a header that is waited for. A message as long as the last one that ends on the next line can come
+    /// with both lines at a time. (A longer one is still being written there, and the line would only be taken away.)
     #[inline(always)]
     pub(crate) fn will_read_further(&self) {
-        self.words.will_read(self.looked + LINE_BYTES);
+        let end_on_line = self.looked % LINE_BYTES + self.last_bytes;
+        if end_on_line > LINE_BYTES && end_on_line <= 2 * LINE_BYTES {
+            self.words.will_read(self.looked + LINE_BYTES);
+        }
     }
 
     /// The next message, if it is there and is just a message. Whatever else may be the case,
@@ -372,6 +379,7 @@ impl Reader {
     #[inline(always)]
     pub(crate) fn accept(&mut self, record: &Record) {
         self.looked = record.end();
+        self.last_bytes = record.end() - record.start;
     }
 
     /// A pad is published together with the message behind it, so what follows one is a message.
