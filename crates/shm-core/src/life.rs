@@ -147,8 +147,9 @@ impl Life {
     /// and reserves some megabytes of addresses.
     ///
     /// # Errors
-    /// [`Error::Unaligned`], [`Error::OutOfBounds`], [`Error::Forbidden`] when it is not open for writing, or what the
-    /// system says: no thread, no addresses, no such list in the kernel or in the container. None of
+    /// [`Error::Unaligned`], [`Error::OutOfBounds`], [`Error::Forbidden`] when it is not open for writing,
+    /// [`Error::Unsupported`] when it is made of huge pages, or what the system says:
+    /// no thread, no addresses, no such list in the kernel or in the container. None of
     /// these needs to stop anybody who bounds their peers' sleeps, and who does not do without is best told why.
     pub fn register(object: impl AsFd, offset: u64) -> Result<Self> {
         if !offset.is_multiple_of(ALIGNMENT) {

@@ -87,24 +87,37 @@ pub(super) fn let_all_go() {
     if taken().next().is_none() {
         return;
     }
-    // Of a file opened like this nothing but its identity is to be had: no bytes, no locks, no mapping.
-    // SAFETY: the path is a string that ends with a zero byte.
-    let nothing = unsafe { libc::open(c"/".as_ptr(), libc::O_PATH | libc::O_CLOEXEC) };
+    let mut nothing = open_nothing();
+    let mut is_owned = false;
     for slot in taken() {
         let number = slot.load(Ordering::Relaxed); // as above
         // SAFETY: the number is that of a descriptor on the list, ours, and becomes one that its copy owns;
         // should it fail, nothing has changed.
         let replaced = nothing >= 0 && unsafe { libc::dup3(nothing, number, libc::O_CLOEXEC) } == number;
-        if !replaced {
+        if replaced {
+            continue;
+        }
+        // SAFETY: the number is that of a descriptor on the list, whose copy is told below what became of it.
+        unsafe { libc::close(number) };
+        if nothing < 0 {
+            // A full table has room for one now: for this very number.
+            nothing = open_nothing();
+            is_owned = nothing == number;
+        }
+        if nothing != number {
             slot.store(CLOSED, Ordering::Relaxed); // as above
-            // SAFETY: the number is that of a descriptor on the list, whose copy is told not to close it again.
-            unsafe { libc::close(number) };
         }
     }
-    if nothing >= 0 {
+    if nothing >= 0 && !is_owned {
         // SAFETY: opened above, and not on the list.
         unsafe { libc::close(nothing) };
     }
+}
+
+/// A file of which nothing but its identity is to be had: no bytes, no locks, no mapping. Negative if there is none.
+fn open_nothing() -> i32 {
+    // SAFETY: the path is a string that ends with a zero byte.
+    unsafe { libc::open(c"/".as_ptr(), libc::O_PATH | libc::O_CLOEXEC) }
 }
 
 fn chunks() -> impl Iterator<Item = &'static Chunk> {

@@ -4,6 +4,7 @@
 
 use super::OBJECT;
 use crate::error::{Error, Result};
+use crate::huge::huge_page_bytes;
 use core::ffi::c_void;
 use core::ptr::NonNull;
 use rustix::io::Errno;
@@ -82,6 +83,14 @@ impl Window {
     /// Maps the page of the word at `offset` of the object; where its entry belongs, from the base on. Both can be
     /// written.
     pub(super) fn map(&mut self, object: &Source<'_>, offset: u64) -> Result<usize> {
+        // Of such a file the kernel maps a whole huge page, however few bytes it is asked for: it would lie over the
+        // pairs behind this one, and over what lies behind the reservation.
+        if let Source::File(file) = object
+            && huge_page_bytes(file, OBJECT)?.is_some()
+        {
+            let reason = "the object is made of huge pages, and the kernel maps none that is smaller";
+            return Err(Error::Unsupported { what: "a life word", reason });
+        }
         let full = || Error::System {
             call: "set_robust_list",
             object: OBJECT.to_owned(),
@@ -108,7 +117,8 @@ impl Window {
         match *object {
             Source::File(file) => {
                 let flags = MapFlags::SHARED | MapFlags::FIXED;
-                // SAFETY: a page of our reservation, which no entry on the list belongs to.
+                // SAFETY: a page of our reservation, which no entry on the list belongs to; and no more than that page,
+                // as the file is of ordinary ones.
                 unsafe { mmap(place, self.page_bytes, rights, flags, file, offset) }.map(drop)
             }
             Source::Mapping(address) => {
@@ -116,7 +126,8 @@ impl Window {
                 let page = core::ptr::without_provenance_mut(address + offset as usize);
                 let flags = MremapFlags::MAYMOVE;
                 // SAFETY: an old size of 0 leaves a shared mapping as it is and maps the same page once more, here:
-                // a page of our reservation, which no entry on the list belongs to.
+                // a page of our reservation, which no entry on the list belongs to. Of huge pages the kernel refuses
+                // that, as it would be more than there was.
                 unsafe { mremap_fixed(page, 0, self.page_bytes, flags, place) }.map(drop)
             }
         }

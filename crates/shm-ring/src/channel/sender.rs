@@ -335,16 +335,18 @@ impl BlockReservation<'_> {
     ///
     /// # Safety
     /// For as long as the slice lives no other process writes these bytes: all participants use this
-    /// library, and none of them is buggy. (None of them reads them before the commit.)
+    /// library, and none of them is buggy. And no other handle of *this* process flushes the ring meanwhile: a flush
+    /// may still be reading what was a message in these bytes a moment ago, which it then does not use. (Nobody else
+    /// reads them before the commit.)
     #[inline]
     pub unsafe fn as_mut_slice(&mut self) -> &mut [u8] {
         let (block, blocks) = (self.sender.place.block(), self.sender.place.blocks());
         let span = Span::new(blocks.payload_offset(block), self.length);
         let start = self.sender.place.ours().and_then(|()| Ok(blocks.region().pointer(span)?));
         match start {
-            // SAFETY: the block is in our hand, so no correct participant touches it; it lies in the mapping, which
-            // outlives the borrow of the reservation, and that borrow keeps this process from touching it otherwise.
-            // That nobody else writes it is the caller's promise.
+            // SAFETY: the block is in our hand, so no correct participant writes it; it lies in the mapping, which
+            // outlives the borrow of the reservation, and that borrow keeps this handle from touching it otherwise.
+            // That nobody else writes it, and no flush in this process reads it, is the caller's promise.
             Ok(start) => unsafe { core::slice::from_raw_parts_mut(start.as_ptr(), self.length) },
             Err(_) => &mut [], // a copy in a forked child; blocks lie in the mapping
         }

@@ -175,10 +175,11 @@ impl Claims {
             return Ok(CleanUp::Unclear);
         };
         if hand.unread && self.redelivery {
-            word.store(hand.pack(), Ordering::Relaxed); // the lock's holder only; the next one is ordered by F15
+            // The lock's holder only; the next one is ordered by F15.
+            word.store(hand.pack(), Ordering::Release); // R21 pairs with F18 F19
             return Ok(CleanUp::Unread);
         }
-        word.store(Hand::spare(hand.block).pack(), Ordering::Relaxed); // as above
+        word.store(Hand::spare(hand.block).pack(), Ordering::Release); // R22 pairs with F18 F19
         if hand.unread {
             add_one(&self.parts.seats.word(seat_offset(seat) + LOST_OFFSET)?);
         }

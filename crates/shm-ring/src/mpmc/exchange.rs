@@ -183,7 +183,8 @@ impl Exchange {
     fn exchange(&mut self, at: u64, word: u64, slot: Slot) -> bool {
         let ours = self.format.pack(Slot { sequence: slot.sequence + 1, block: self.mine });
         let intent = Hand::intent(self.mine, slot.block, !self.sends);
-        self.hand.store(intent.pack(), Ordering::Relaxed); // X4 keeps it above
+        // A ruling on another seat that sees this sees how `mine` came here, and not where it was before.
+        self.hand.store(intent.pack(), Ordering::Release); // R18 pairs with F18 F19; X4 keeps it above
         let success = Ordering::AcqRel; // X4 pairs with A13 A14 A21 A24 F13 F18 F19 X7 X8
         let failure = Ordering::Relaxed; // nothing happened
         let exchanged = self.slots.compare_exchange(at, word, ours, success, failure).is_ok();
@@ -193,7 +194,8 @@ impl Exchange {
         }
         let received = exchanged && !self.sends;
         let settled = if received { Hand::message(self.mine) } else { Hand::spare(self.mine) };
-        self.hand.store(settled.pack(), Ordering::Relaxed); // X4 keeps it below, or the branch if it failed
+        // X4 keeps it below, or the branch if it failed.
+        self.hand.store(settled.pack(), Ordering::Release); // R19 pairs with F18 F19
         exchanged
     }
 
@@ -208,7 +210,7 @@ impl Exchange {
     pub(crate) fn let_go(&self) {
         // Crash order: what was read of the message was read before it counts as read.
         compiler_fence(Ordering::SeqCst); // F14 pairs with F15
-        self.hand.store(Hand::spare(self.mine).pack(), Ordering::Relaxed); // ordered by F14
+        self.hand.store(Hand::spare(self.mine).pack(), Ordering::Release); // R20 pairs with F18 F19
     }
 
     /// Messages sent, if this is a sender's, or received, as far as this participant knows.

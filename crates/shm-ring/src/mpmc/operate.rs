@@ -142,7 +142,7 @@ impl Seated {
         if let Some((seat, block)) = self.adopted.take()
             && let Ok(word) = self.claims.hand_word(seat)
         {
-            word.store(Hand::spare(block).pack(), Ordering::Release); // R14 pairs with F15
+            word.store(Hand::spare(block).pack(), Ordering::Release); // R14 pairs with F15 F18 F19
             // If it fails, the lock stays until we leave, and with it a seat that nobody else gets.
             let _ = lock::unlock(&self.object, lock_byte(seat));
         }

@@ -20,7 +20,9 @@
 //! wrong (`docs/crash.md`).
 //!
 //! Weak memory: the lock makes everything visible that the dead one had seen, so a word read here is never
-//! older than the exchange that gave the dead one its block.
+//! older than the exchange that gave the dead one its block. Of what the others did the dead one need not have seen
+//! anything: each hand is stored as a release (R18 to R22), and read before a fence, so that what is read behind the
+//! fence is not older than how the block in that hand came there.
 
 use crate::error::{Error, Result};
 use crate::layout::mpmc::{HAND_OFFSET, Parts};
@@ -28,6 +30,9 @@ use crate::mpmc::hand::Hand;
 use crate::mpmc::seat::seat_offset;
 use crate::mpmc::slot::SlotFormat;
 use shm_core::sync::{Ordering, fence, yield_now};
+
+#[cfg(all(test, loom))]
+mod model;
 
 /// Looks at all slots and words, before the answer is that it can not be told now.
 const ROUNDS: u32 = 64;
@@ -84,7 +89,7 @@ fn look<I: Iterator<Item = u64>>(
 ) -> Result<BlockSet> {
     let read_all = || others().map(|other| read(parts, format, other)).collect::<Result<Vec<Hand>>>();
     let first = read_all()?;
-    fence(Ordering::SeqCst); // F18 pairs with X4
+    fence(Ordering::SeqCst); // F18 pairs with R14 R18 R19 R20 R21 R22 X4
     let mut seen = BlockSet::new(format.blocks());
     let slots = parts.slots.words()?;
     for index in 0..format.capacity() {
@@ -94,7 +99,7 @@ fn look<I: Iterator<Item = u64>>(
     for hand in read_all()?.iter().filter(|hand| hand.expected.is_none()) {
         seen.insert(hand.block);
     }
-    fence(Ordering::SeqCst); // F19 pairs with X4
+    fence(Ordering::SeqCst); // F19 pairs with R14 R18 R19 R20 R21 R22 X4
     let third = read_all()?;
     let equal = first.iter().zip(&third).filter(|(before, after)| before == after);
     let mut pairs: Vec<(u64, u64)> =

@@ -78,7 +78,9 @@ pub(super) fn take(region: &Region, geometry: &Geometry, sync: impl Fn() -> Resu
         })
     };
     let (sending, receiving) = (side(Role::Sender)?, side(Role::Receiver)?);
-    let (end, mut first) = totals(&ring.parts.slots, ring.format)?;
+    let (end, first) = totals(&ring.parts.slots, ring.format)?;
+    // They were counted one after the other: what was received in between, and garbage, is not gone through.
+    let mut first = first.max(end.saturating_sub(geometry.capacity));
     // What was sent before this is on the disk afterwards, and stays in its slot and its block until it is received.
     sync()?;
     let mut digest = Digest::new();

@@ -1,10 +1,12 @@
 //! What a forked child has of its parent's objects, and what not (guarantee G13).
 
+use rustix::process::{Resource, Rlimit, setrlimit};
 use shm_core::life::{look, state};
 use shm_core::lock::{self, Lock};
 use shm_core::{Access, Deadline, Error, Guard, Life, LifeState, Name, Object, Region, Woken, wait_any};
 use shm_tests::process::{self, Fork, await_child};
 use shm_tests::{FUSE, Peer, Scratch, Test, peer, scratch, tests};
+use std::fs::File;
 use std::os::fd::{AsFd, AsRawFd};
 use std::path::PathBuf;
 
@@ -13,6 +15,7 @@ pub(crate) fn tests() -> Vec<Test> {
         a_forked_child_is_no_participant,
         a_child_of_the_bare_system_call_knows_what_it_is,
         a_child_is_whole_whenever_it_is_made,
+        a_child_of_a_full_table_has_no_strangers_files,
     ]
 }
 
@@ -225,4 +228,28 @@ pub(crate) fn fork_while_opening(arguments: &[String]) {
 fn a_child_is_whole_whenever_it_is_made() {
     let scene = scene();
     Peer::start("fork while opening", &[scene.scratch.directory(), scene.name.as_str()]).finish();
+}
+
+/// Role, with the arguments directory and name: forks when not one more descriptor can be had.
+pub(crate) fn fork_with_a_full_table(arguments: &[String]) {
+    let [directory, name] = arguments else { panic!("{arguments:?}") };
+    let objects: Vec<Object> = (0..10).map(|_| open(directory, name)).collect();
+    let limit = Rlimit { current: Some(100), maximum: Some(100) };
+    setrlimit(Resource::Nofile, limit).unwrap();
+    let rest: Vec<File> = std::iter::repeat_with(|| File::open("/dev/null")).map_while(Result::ok).collect();
+    assert!(rest.len() > 50);
+    await_child(process::fork(Fork::Handled, move || {
+        objects.iter().for_each(is_given_up);
+        drop(rest);
+        // The copies' numbers stay theirs, and are closed by nobody else.
+        let new: Vec<File> = (0..20).map(|_| File::open("/dev/null").unwrap()).collect();
+        objects.iter().for_each(is_given_up);
+        drop(objects);
+        assert!(new.iter().all(|file| behind(file.as_raw_fd()) == Some("/dev/null".into())));
+    }));
+}
+
+fn a_child_of_a_full_table_has_no_strangers_files() {
+    let scene = scene();
+    Peer::start("fork with a full table", &[scene.scratch.directory(), scene.name.as_str()]).finish();
 }

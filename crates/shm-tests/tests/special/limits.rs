@@ -4,7 +4,9 @@ use crate::foreign::DAEMON;
 use crate::space::in_a_mount_namespace;
 use rustix::mount::{MountFlags, mount};
 use rustix::process::{Resource, Rlimit, setrlimit};
-use shm_core::{Access, Directory, Error, HugePages, MapOptions, Memfd, Name, Region, Remap, Removal, huge};
+use shm_core::{
+    Access, Directory, Error, HugePages, Life, MapOptions, Memfd, Name, Object, Region, Remap, Removal, huge,
+};
 use shm_ring::{Consumer, Producer};
 use shm_tests::process::become_user;
 use shm_tests::{Need, Peer, Test, scratch, tests};
@@ -94,10 +96,23 @@ fn huge_pages_are_used_where_they_are() {
     object.remap(&mut region, page, Remap::Anew).unwrap();
     assert_eq!(region.read_value::<[u8; 10]>(0).unwrap(), *b"ten bytes!");
     drop(region);
+    no_life_word_is_on_a_huge_page(&object);
     object.resize(1).unwrap();
     assert_eq!(object.stat().unwrap().bytes, page);
     drop(object);
     assert_eq!(huge::pools().into_iter().find(|now| now.page_bytes == page), Some(pool), "some are kept");
+}
+
+/// Not even where its place among all life words would suit one: it would lie over other memory of this process.
+fn no_life_word_is_on_a_huge_page(object: &Object) {
+    let ordinary = Memfd::new("ordinary").create(4096).unwrap();
+    let lives: Vec<Life> = (0..1000).map(|_| Life::register(&ordinary, 8).unwrap()).collect();
+    for life in lives {
+        let error = Life::register(object, 8).unwrap_err();
+        assert!(matches!(error, Error::Unsupported { .. }), "{error}");
+        drop(life);
+    }
+    Life::register(&ordinary, 8).unwrap();
 }
 
 fn named_objects_and_rings_of_huge_pages() {

@@ -206,23 +206,28 @@ fn a_consumers_successor_goes_on() {
 fn what_a_dead_consumer_read_is_given_back() {
     explore("bytes, given back", 3, || {
         let _locks = spsc_locks();
-        let parts = Arc::new(spsc_parts(CAPACITY));
+        let parts = Arc::new(spsc_parts(64));
         let mut writer = Writer::resume(&parts, 1).unwrap();
-        send(&mut writer, MESSAGES[0]);
+        send(&mut writer, &[0; 24]);
         let theirs = parts.clone();
         let consumers = thread::spawn(move || {
             // Before its second store of `head`.
-            assert!(mortal::run(4, || consume(&theirs, 0)));
+            assert!(mortal::run(4, || assert_eq!(try_receive_as(&theirs, 0), Some(vec![0; 24]))));
             kernel::close(&descriptors()[0]);
             let _seat = claim_seat(&theirs, 1, Role::Consumer).unwrap();
             assert_eq!(Reader::resume(&theirs).unwrap().received(), 1);
         });
-        // Filled and not sent: the dead one finds nothing but the first.
-        for message in [b"message1", b"message2"] {
-            if let Ok(reserved) = writer.reserve(message.len()) {
-                writer.fill(&reserved, 0, message).unwrap();
-            }
+        // The other half of the ring, then what the dead one read: filled and not sent, so that it finds but the first.
+        if writer.reserve(24).is_ok_and(|reserved| writer.stage(&reserved, 24, 0).is_ok()) {
+            let reserved = writer.reserve(16).unwrap();
+            writer.fill(&reserved, 0, &[2; 16]).unwrap();
         }
         consumers.join().unwrap();
     });
+}
+
+/// Sits down as the consumer and receives a message, if there is one.
+fn try_receive_as(parts: &Parts, object: usize) -> Option<Vec<u8>> {
+    let _seat = claim_seat(parts, object, Role::Consumer).unwrap();
+    try_receive(&mut Reader::resume(parts).unwrap())
 }
