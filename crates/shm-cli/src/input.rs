@@ -3,7 +3,7 @@
 use crate::failure::Failure;
 use crate::signals::Signals;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::fs::{FileType, SeekFrom};
+use rustix::fs::FileType;
 use rustix::io::{Errno, ioctl_fionread};
 use std::io::ErrorKind;
 use std::ops::Range;
@@ -127,15 +127,11 @@ impl Input {
         outcome(read(self.stdin.as_fd()))
     }
 
-    /// Bytes that can be read without waiting, as far as the kernel says: 0 at the end, and where it does not say.
-    pub(crate) fn available(&self) -> usize {
-        let bytes = if self.is_file { self.left_in_file() } else { ioctl_fionread(&self.stdin).ok() };
-        bytes.and_then(|bytes| usize::try_from(bytes).ok()).unwrap_or(0)
-    }
-
-    fn left_in_file(&self) -> Option<u64> {
-        let at = rustix::fs::seek(&self.stdin, SeekFrom::Current(0)).ok()?;
-        u64::try_from(rustix::fs::fstat(&self.stdin).ok()?.st_size).ok()?.checked_sub(at)
+    /// Bytes that can be read without waiting, as far as the kernel says, at most `most`: 0 at the end, and where it does
+    /// not say. Of a file that is longer than its number can tell it may say less.
+    pub(crate) fn available(&self, most: usize) -> usize {
+        let bytes = ioctl_fionread(&self.stdin).unwrap_or(0);
+        usize::try_from(bytes).map_or(most, |bytes| bytes.min(most))
     }
 }
 

@@ -4,7 +4,7 @@ use super::{OnFull, Patience, Sender, explain};
 use crate::failure::Failure;
 use crate::input::Input;
 use crate::sink::Sink;
-use shm_ring::{Error, Producer};
+use shm_ring::{Error, Producer, Reservation};
 
 /// Shorter messages are read many at a time and copied: a system call for each would take longer.
 pub(super) const IN_PLACE_BYTES: usize = 4 << 10;
@@ -34,8 +34,8 @@ impl Sender<'_> {
             let check = || sink.check().map_err(explain);
             input.wait(self.signals, self.arguments.require_receiver.then_some(check))?;
             let step = match &mut self.sink {
-                Sink::One(producer) => read_into_ring(producer, &mut input, longest, on_full, patience),
-                Sink::Many(sender) => read_into_block(sender, &mut input, longest, on_full, patience),
+                Sink::One(producer) => read_into_ring(producer, &input, longest, on_full, patience),
+                Sink::Many(sender) => read_into_block(sender, &input, longest, on_full, patience),
             };
             match step? {
                 Step::Sent => self.messages += 1,
@@ -54,41 +54,43 @@ impl Sender<'_> {
 
 fn read_into_ring(
     producer: &mut Producer,
-    input: &mut Input,
+    input: &Input,
     longest: usize,
     on_full: OnFull,
     patience: Patience<'_>,
 ) -> Result<Step, Failure> {
-    let fill =
-        |mut space: shm_ring::Reservation<'_>| match input.read_with(|file| space.read_from(0, file))? {
-            None => Ok(Step::Nothing),
-            Some(0) => Ok(Step::Ended),
-            Some(bytes) => space.commit(bytes).map(|()| Step::Sent).map_err(explain),
-        };
     match producer.try_reserve(longest) {
-        Ok(space) => return fill(space),
+        Ok(space) => return fill(space, input),
         Err(Error::Full) if on_full != OnFull::Wait => return Ok(Step::ReadFirst),
         Err(Error::Full) => {}
         Err(error) => return Err(explain(error)),
     }
     // As much space as what is there takes, and none if that is nothing.
-    let length = longest.min(input.available());
+    let length = input.available(longest);
     if length == 0 {
         return Ok(Step::ReadFirst);
     }
     let deadline = patience.deadline();
     loop {
         match producer.reserve_until(length, patience.slice(deadline)) {
-            Ok(space) => return fill(space),
+            Ok(space) => return fill(space, input),
             Err(error) => patience.go_on(error, deadline)?,
         }
+    }
+}
+
+fn fill(mut space: Reservation<'_>, input: &Input) -> Result<Step, Failure> {
+    match input.read_with(|file| space.read_from(0, file))? {
+        None => Ok(Step::Nothing),
+        Some(0) => Ok(Step::Ended),
+        Some(bytes) => space.commit(bytes).map(|()| Step::Sent).map_err(explain),
     }
 }
 
 /// There is always a block to read into: space is looked for when there is a message in it.
 fn read_into_block(
     sender: &mut shm_ring::Sender,
-    input: &mut Input,
+    input: &Input,
     longest: usize,
     on_full: OnFull,
     patience: Patience<'_>,
