@@ -37,7 +37,7 @@ pub(crate) struct Arguments {
     /// A newline behind each message (the default)
     #[arg(long, conflicts_with = "raw")]
     lines: bool,
-    /// Write the messages as they are, one behind the other
+    /// Write the messages as they are, one behind the other, straight from the ring
     #[arg(long)]
     raw: bool,
     /// End with 0 after so many messages

@@ -38,7 +38,7 @@ pub(crate) struct Arguments {
     /// A message per line (the default)
     #[arg(long, conflicts_with = "raw")]
     lines: bool,
-    /// Send the bytes as they come, in chunks of at most 64 KiB
+    /// Send the bytes as they come, in chunks of at most 64 KiB, read straight into the ring if it takes 4 KiB or more
     #[arg(long)]
     raw: bool,
     /// Wait for space at most so long each time, such as 500ms or 5s, then end with 3
