@@ -44,8 +44,8 @@ impl Region {
             return Ok(span.length);
         }
         let descriptor = descriptor.as_fd().as_raw_fd();
-        // SAFETY: all of `span.length` bytes at `start` lie in the mapping, writable as checked, which `self` keeps. The
-        // kernel writes them; to the compiler the call is one it knows nothing of, and no reference leads there.
+        // SAFETY: all of `span.length` bytes at `start` lie in the mapping, writable as checked, which `self` keeps.
+        // The kernel writes them; to the compiler the call is one it knows nothing of, and no reference leads there.
         answer(unsafe { libc::read(descriptor, start.as_ptr().cast(), span.length) })
     }
 
@@ -53,7 +53,8 @@ impl Region {
     /// written, which may be fewer than there are; of more than 64 spans, those behind are left to a further call.
     /// Blocks while there is no room, unless the descriptor is set not to.
     ///
-    /// Unordered, as [`copy_out`](Self::copy_out). When somebody writes there meanwhile, what is written may be a mixture.
+    /// Unordered, as [`copy_out`](Self::copy_out). When somebody writes there meanwhile, what is written may be a
+    /// mixture.
     ///
     /// # Errors
     /// What the call says, as [`read_from`](Self::read_from); `EPIPE` raises `SIGPIPE` too, which Rust programs ignore
@@ -83,11 +84,13 @@ impl Region {
         }
         let (descriptor, count) = (descriptor.as_fd().as_raw_fd(), spans.len());
         if let ([_], [piece, ..]) = (spans, &pieces) {
-            // SAFETY: all of `iov_len` bytes at `iov_base` lie in the mapping, which `self` keeps. The kernel reads them.
+            // SAFETY: all of `iov_len` bytes at `iov_base` lie in the mapping, which `self` keeps. The kernel reads
+            // them.
             return answer(unsafe { libc::write(descriptor, piece.iov_base, piece.iov_len) });
         }
         let count = libc::c_int::try_from(count).unwrap_or(0); // at most SPANS_MAX
-        // SAFETY: `count` pieces were filled, each of which lies in the mapping, which `self` keeps. The kernel reads them.
+        // SAFETY: `count` pieces were filled, each of which lies in the mapping, which `self` keeps. The kernel reads
+        // them.
         answer(unsafe { libc::writev(descriptor, pieces.as_ptr(), count) })
     }
 }

@@ -191,10 +191,10 @@ impl<'a> Peeks<'a> {
         self.records.is_empty()
     }
 
-    /// Writes the messages that were looked at and not taken, one behind the other with nothing in between, to a file, a
-    /// pipe or a socket straight from the ring, by one `writev(2)`: how many bytes were written. `range` says which of
-    /// all their bytes; fewer may be written than that, and of more than 64 messages those behind never are by one call.
-    /// Nothing is received by this: [take](Self::take) what was written to its end.
+    /// Writes the messages that were looked at and not taken, one behind the other with nothing in between, to a
+    /// file, a pipe or a socket straight from the ring, by one `writev(2)`: how many bytes were written. `range` says
+    /// which of all their bytes; fewer may be written than that, and of more than 64 messages those behind never are
+    /// by one call. Nothing is received by this: [take](Self::take) what was written to its end.
     ///
     /// # Errors
     /// As [`View::write_to`].

@@ -70,8 +70,8 @@ impl<'a> View<'a> {
     }
 
     /// Writes bytes of the message to a file, a pipe or a socket straight from the ring, by one `write(2)`: how many
-    /// were written, which may be fewer than asked for. Of `range`, only what lies within the message is written. Blocks
-    /// while there is no room, unless the descriptor is set not to.
+    /// were written, which may be fewer than asked for. Of `range`, only what lies within the message is written.
+    /// Blocks while there is no room, unless the descriptor is set not to.
     ///
     /// # Errors
     /// What the call says, as [`Region::write_to`]: among others [`Interrupted`](io::ErrorKind::Interrupted),
