@@ -65,12 +65,13 @@ fn reading_stays_within_the_reservation() {
     let mut producer = Producer::builder(&name.0).capacity(4096).create().unwrap();
     let mut consumer = Consumer::open(&name.0).unwrap();
     let file = source(&[7; 100]);
-    let mut space = producer.reserve(10).unwrap();
-    assert_eq!(space.read_from(8, &file).unwrap(), 2);
-    assert_eq!(space.read_from(10, &file).unwrap(), 0, "no room");
-    let error = ours(space.read_from(11, &file).unwrap_err());
-    assert!(matches!(error, Error::TooLarge { length: 11, max: 10 }));
-    drop(space);
+    {
+        let mut space = producer.reserve(10).unwrap();
+        assert_eq!(space.read_from(8, &file).unwrap(), 2);
+        assert_eq!(space.read_from(10, &file).unwrap(), 0, "no room");
+        let error = ours(space.read_from(11, &file).unwrap_err());
+        assert!(matches!(error, Error::TooLarge { length: 11, max: 10 }));
+    }
     assert!(matches!(consumer.try_recv(), Err(Error::Empty)), "nothing was sent");
     producer.send(b"next").unwrap();
     assert_eq!(consumer.recv().unwrap().to_vec(), b"next");
