@@ -127,8 +127,8 @@ impl Input {
         outcome(read(self.stdin.as_fd()))
     }
 
-    /// Bytes that can be read without waiting, as far as the kernel says, at most `most`: 0 at the end, and where it does
-    /// not say. Of a file that is longer than its number can tell it may say less.
+    /// Bytes that can be read without waiting, as far as the kernel says, at most `most`: 0 at the end, and where it
+    /// does not say. Of a file that is longer than its number can tell it may say less.
     pub(crate) fn available(&self, most: usize) -> usize {
         let bytes = ioctl_fionread(&self.stdin).unwrap_or(0);
         usize::try_from(bytes).map_or(most, |bytes| bytes.min(most))

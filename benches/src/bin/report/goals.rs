@@ -167,11 +167,12 @@ fn costs(measured: &Measured) -> Vec<Goal> {
     let mut goals = Vec::new();
     for (kind, usage) in &measured.idle {
         let (percent, wakes) = (usage.processor_percent, usage.wakes_per_second);
-        let found = format!("{percent:.2} %, {wakes:.1} a second");
-        let met = percent < 0.1 && wakes <= 10.5;
+        let bare = measured.sleeper.processor_percent;
+        let found = format!("{percent:.2} %, {wakes:.1} a second (who only sleeps as often: {bare:.2} %)");
+        let met = percent < 0.1 && wakes < 10.05; // as it is shown
         goals.push(goal(
             format!("{kind} at rest: processor, wake-ups"),
-            "0 %, at most 10 a second",
+            "0 % (below 0.1 %), at most 10.0 a second",
             found,
             Some(met),
         ));

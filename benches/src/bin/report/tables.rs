@@ -231,12 +231,11 @@ fn rest(page: &mut String, measured: &Measured) -> Result<()> {
         page,
         "| beyond the messages, MPMC of 1,024 times 64 bytes | {overhead} bytes, {each:.0} for each message |"
     )?;
-    for (kind, usage) in &measured.idle {
+    let at_rest = measured.idle.iter().map(|(kind, usage)| (format!("an {kind} receiver at rest"), usage));
+    let bare = ("a thread that only sleeps, as often".to_owned(), &measured.sleeper);
+    for (what, usage) in at_rest.chain([bare]) {
         let (percent, wakes) = (usage.processor_percent, usage.wakes_per_second);
-        writeln!(
-            page,
-            "| an {kind} receiver at rest | {percent:.2} % of a processor, {wakes:.1} wake-ups a second |"
-        )?;
+        writeln!(page, "| {what} | {percent:.2} % of a processor, {wakes:.1} wake-ups a second |")?;
     }
     if let Some(files) = &measured.files {
         from_file_to_file(page, files)?;
@@ -245,10 +244,10 @@ fn rest(page: &mut String, measured: &Measured) -> Result<()> {
 }
 
 fn from_file_to_file(page: &mut String, files: &Speeds) -> Result<()> {
-    let text = "\n### From file to file\n\n1 GiB from one file in memory to another, compared afterwards; a ring of 1 MiB, \
-                and a pipe as a shell makes it. Copies are those between the kernel and a process, as the kernel \
-                counts them for both processes (`/proc/PID/io`): `send --raw` reads into the ring, `recv --raw` writes \
-                from it, and neither copies anything itself.\n";
+    let text = "\n### From file to file\n\n1 GiB from one file in memory to another, compared afterwards; a \
+                ring of 1 MiB, and a pipe as a shell makes it. Copies are those between the kernel and a \
+                process, as the kernel counts them for both processes (`/proc/PID/io`): `send --raw` reads \
+                into the ring, `recv --raw` writes from it, and neither copies anything itself.\n";
     writeln!(page, "{text}")?;
     writeln!(
         page,
