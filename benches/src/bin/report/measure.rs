@@ -81,7 +81,10 @@ pub(crate) struct RivalScale {
     pub(crate) name: String,
     pub(crate) capacity: u64,
     pub(crate) pairs: u64,
+    /// Of the runs that came to their end.
     pub(crate) runs_m_per_s: Vec<f64>,
+    /// What stood against each of the others.
+    pub(crate) failures: Vec<String>,
 }
 
 impl Measured {

@@ -4,6 +4,7 @@ use crate::files::{Speeds, Way};
 use crate::goals;
 use crate::measure::{Measured, RivalRate};
 use shm_measure::Result;
+use shm_measure::crowd::is_stalled;
 use shm_measure::plot::{self, Line};
 use shm_measure::spread::{Spread, digits};
 use shm_measure::suite::{LatencyRow, ThroughputRow};
@@ -211,7 +212,22 @@ fn rivals(page: &mut String, measured: &Measured) -> Result<()> {
     )?;
     for rival in &rivals.scale {
         let (name, capacity, pairs) = (&rival.name, rival.capacity, rival.pairs);
-        writeln!(page, "| {name} | {capacity} | {pairs} + {pairs} | {} |", rates(&rival.runs_m_per_s))?;
+        let all = rival.failures.len() + rival.runs_m_per_s.len();
+        let mut cell = match rival.runs_m_per_s.as_slice() {
+            [] => String::new(),
+            runs => rates(runs),
+        };
+        if let Some(why) = rival.failures.last() {
+            let between = if cell.is_empty() { "" } else { "; " };
+            write!(cell, "{between}{} of {all} runs came to no end: {why}", rival.failures.len())?;
+        }
+        writeln!(page, "| {name} | {capacity} | {pairs} + {pairs} | {cell} |")?;
+    }
+    if rivals.scale.iter().any(|rival| is_stalled(Spread::of(&rival.runs_m_per_s).median)) {
+        let text = "\nA rate below 0.01 is that of time slices: whoever has reserved a place and is interrupted \
+                    before it publishes it keeps all others of its role from publishing, who spin until their own slices \
+                    are over. Such rows are compared with nothing.";
+        writeln!(page, "{text}")?;
     }
     Ok(())
 }
