@@ -224,9 +224,9 @@ fn rivals(page: &mut String, measured: &Measured) -> Result<()> {
         writeln!(page, "| {name} | {capacity} | {pairs} + {pairs} | {cell} |")?;
     }
     if rivals.scale.iter().any(|rival| is_stalled(Spread::of(&rival.runs_m_per_s).median)) {
-        let text = "\nA rate below 0.01 is that of time slices: whoever has reserved a place and is interrupted \
-                    before it publishes it keeps all others of its role from publishing, who spin until their own slices \
-                    are over. Such rows are compared with nothing.";
+        let text = "\nA rate below 0.01 is that of time slices: whoever has reserved a place and is \
+                    interrupted before it publishes it keeps all others of its role from publishing, who \
+                    spin until their own slices are over. Such rows are compared with nothing.";
         writeln!(page, "{text}")?;
     }
     Ok(())
