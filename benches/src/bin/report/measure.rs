@@ -84,6 +84,7 @@ pub(crate) struct RivalScale {
     /// Of the runs that came to their end.
     pub(crate) runs_m_per_s: Vec<f64>,
     /// What stood against each of the others.
+    #[serde(default)]
     pub(crate) failures: Vec<String>,
 }
 
