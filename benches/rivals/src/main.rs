@@ -10,6 +10,7 @@ mod rivals;
 mod words;
 
 use measure::{Latency, Rate, Scale, Table};
+use shm_measure::crowd::is_stalled;
 use shm_measure::{Result, spread::Spread};
 
 fn main() -> Result<()> {
@@ -59,12 +60,19 @@ fn print(table: &Table) {
     println!(
         "\n56 bytes, many to many       capacity  participants   million messages a second   shmring by it"
     );
-    for Scale { name, capacity, pairs, runs_m_per_s } in &table.scale {
+    for row in &table.scale {
+        let Scale { name, capacity, pairs, runs_m_per_s, failures } = row;
         let spread = Spread::of(runs_m_per_s);
         let same = |row: &&Scale| is_ours(&row.name) && (row.capacity, row.pairs) == (*capacity, *pairs);
         let ours = table.scale.iter().find(same).map_or(0.0, |row| Spread::of(&row.runs_m_per_s).median);
-        let (rate, ratio) = (spread.to_string(), ratio(ours, spread.median));
+        // A rate of time slices, and not of the queue, is compared with nothing.
+        let ratio = if is_stalled(spread.median) { "stalls".to_owned() } else { ratio(ours, spread.median) };
+        let rate = if runs_m_per_s.is_empty() { "-".to_owned() } else { spread.to_string() };
         println!("{name:26}  {capacity:>9}  {pairs:>5} + {pairs}   {rate:>24}   {ratio:>6}");
+        if let Some(why) = failures.last() {
+            let (failed, all) = (failures.len(), failures.len() + runs_m_per_s.len());
+            println!("    {failed} of {all} runs came to no end: {why}");
+        }
     }
 }
 

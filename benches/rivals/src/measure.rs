@@ -47,7 +47,10 @@ pub struct Scale {
     pub name: String,
     pub capacity: u64,
     pub pairs: u64,
+    /// Of the runs that came to their end.
     pub runs_m_per_s: Vec<f64>,
+    /// What stood against each of the others.
+    pub failures: Vec<String>,
 }
 
 impl Table {
@@ -124,22 +127,22 @@ fn scales() -> Result<Vec<Scale>> {
     let mut found = Vec::new();
     for capacity in CAPACITIES {
         for pairs in CROWD_PAIRS {
-            let mut runs = CROWDS.map(|(name, measure)| (name, measure, Vec::new()));
+            let mut rows = CROWDS.map(|(name, measure)| {
+                let (runs_m_per_s, failures) = (Vec::new(), Vec::new());
+                (measure, Scale { name: name.to_owned(), capacity, pairs, runs_m_per_s, failures })
+            });
             for _ in 0..RUNS {
-                for (name, measure, rates) in &mut runs {
+                for (measure, row) in &mut rows {
                     match measure(capacity, pairs, RUN) {
-                        Ok(run) => rates.push(run.rate() / 1e6),
-                        Err(error) => eprintln!("{name}, {pairs} + {pairs}, capacity {capacity}: {error}"),
+                        Ok(run) => row.runs_m_per_s.push(run.rate() / 1e6),
+                        Err(error) => {
+                            eprintln!("{pairs} + {pairs}, capacity {capacity}: {error}");
+                            row.failures.push(error.to_string());
+                        }
                     }
                 }
             }
-            let measured = runs.into_iter().filter(|(_, _, rates)| !rates.is_empty());
-            found.extend(measured.map(|(name, _, runs_m_per_s)| Scale {
-                name: name.to_owned(),
-                capacity,
-                pairs,
-                runs_m_per_s,
-            }));
+            found.extend(rows.map(|(_, row)| row));
         }
     }
     Ok(found)

@@ -3,8 +3,11 @@
 use crate::failure::Failure;
 use crate::signals::Signals;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::io::Errno;
+use rustix::fs::FileType;
+use rustix::io::{Errno, ioctl_fionread};
+use std::io::ErrorKind;
 use std::ops::Range;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::time::Duration;
 
 /// Bytes of room for each read, at least: what a pipe holds.
@@ -25,6 +28,8 @@ pub(crate) enum Framing {
 #[derive(Debug)]
 pub(crate) struct Input {
     stdin: std::io::Stdin,
+    /// Reading it never waits.
+    is_file: bool,
     pending: Pending,
 }
 
@@ -45,7 +50,10 @@ pub(crate) struct Pending {
 impl Input {
     /// Standard input from where it stands.
     pub(crate) fn new() -> Self {
-        Self { stdin: std::io::stdin(), pending: Pending::default() }
+        let stdin = std::io::stdin();
+        let is_file = |stat: rustix::fs::Stat| FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile;
+        let is_file = rustix::fs::fstat(&stdin).is_ok_and(is_file);
+        Self { stdin, is_file, pending: Pending::default() }
     }
 
     /// What was read.
@@ -63,6 +71,38 @@ impl Input {
         if self.pending.ended {
             return Ok(false);
         }
+        loop {
+            self.wait_asking(signals, stands.as_mut())?;
+            let read = rustix::io::read(&self.stdin, self.pending.room());
+            if let Some(bytes) = outcome(read.map_err(std::io::Error::from))? {
+                self.pending.grown(bytes);
+                return match stands {
+                    Some(mut stands) if bytes > 0 => stands().map(|()| true),
+                    _ => Ok(bytes > 0),
+                };
+            }
+        }
+    }
+
+    /// Waits until there is something to read, or the end, as long as it takes. While it waits, and when that is over,
+    /// it asks `stands`, if there is one, whether that is still wanted.
+    pub(crate) fn wait(
+        &self,
+        signals: &Signals,
+        mut stands: Option<impl FnMut() -> Result<(), Failure>>,
+    ) -> Result<(), Failure> {
+        self.wait_asking(signals, stands.as_mut())?;
+        stands.map_or(Ok(()), |mut stands| stands())
+    }
+
+    fn wait_asking(
+        &self,
+        signals: &Signals,
+        mut stands: Option<&mut impl FnMut() -> Result<(), Failure>>,
+    ) -> Result<(), Failure> {
+        if self.is_file {
+            return signals.check(); // a file never has one wait
+        }
         let idle = stands.as_ref().and_then(|_| Timespec::try_from(IDLE).ok());
         loop {
             let wanted = PollFlags::IN;
@@ -72,21 +112,35 @@ impl Input {
             let ready = !files[0].revents().is_empty();
             signals.check()?;
             match polled {
-                Err(error) if error != Errno::INTR => return Err(failed(error)),
-                Ok(_) if ready => match rustix::io::read(&self.stdin, self.pending.room()) {
-                    Ok(bytes) => {
-                        self.pending.grown(bytes);
-                        return match stands {
-                            Some(mut stands) if bytes > 0 => stands().map(|()| true),
-                            _ => Ok(bytes > 0),
-                        };
-                    }
-                    Err(Errno::INTR | Errno::AGAIN) => {}
-                    Err(error) => return Err(failed(error)),
-                },
+                Err(error) if error != Errno::INTR => return Err(failed(error.into())),
+                Ok(_) if ready => return Ok(()),
                 _ => stands.as_mut().map_or(Ok(()), |stands| stands())?,
             }
         }
+    }
+
+    /// Has somebody else read, once it was [waited](Self::wait) for: how many bytes came, `None` if not even the end.
+    pub(crate) fn read_with(
+        &self,
+        read: impl FnOnce(BorrowedFd<'_>) -> std::io::Result<usize>,
+    ) -> Result<Option<usize>, Failure> {
+        outcome(read(self.stdin.as_fd()))
+    }
+
+    /// Bytes that can be read without waiting, as far as the kernel says, at most `most`: 0 at the end, and where it
+    /// does not say. Of a file that is longer than its number can tell it may say less.
+    pub(crate) fn available(&self, most: usize) -> usize {
+        let bytes = ioctl_fionread(&self.stdin).unwrap_or(0);
+        usize::try_from(bytes).map_or(most, |bytes| bytes.min(most))
+    }
+}
+
+/// What a read came to: `None` if it is to be tried again.
+fn outcome(read: std::io::Result<usize>) -> Result<Option<usize>, Failure> {
+    match read {
+        Ok(bytes) => Ok(Some(bytes)),
+        Err(error) if matches!(error.kind(), ErrorKind::Interrupted | ErrorKind::WouldBlock) => Ok(None),
+        Err(error) => Err(failed(error)),
     }
 }
 
@@ -146,8 +200,8 @@ impl Pending {
     }
 }
 
-fn failed(error: Errno) -> Failure {
-    Failure::error(format!("can not read standard input: {}", std::io::Error::from(error)))
+fn failed(error: std::io::Error) -> Failure {
+    Failure::error(format!("can not read standard input: {error}"))
 }
 
 #[cfg(test)]

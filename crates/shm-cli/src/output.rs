@@ -5,7 +5,9 @@ use crate::signals::Signals;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::FileType;
 use rustix::io::Errno;
-use std::io::Write;
+use std::io::{ErrorKind, Write};
+use std::ops::Range;
+use std::os::fd::{AsFd, BorrowedFd};
 
 /// A write of as much does not wait where there is room for any: the size of a page, of which a pipe is made.
 const PIECE_BYTES: usize = 4096;
@@ -20,19 +22,29 @@ pub(crate) struct Output {
     waits: bool,
 }
 
-/// Messages to be written together.
+/// Where messages end that are written together, among all their bytes.
 #[derive(Debug, Default)]
-pub(crate) struct Messages {
-    /// All their bytes.
-    pub(crate) bytes: Vec<u8>,
-    /// Where each of them ends.
-    pub(crate) ends: Vec<usize>,
-}
+pub(crate) struct Ends(Vec<usize>);
 
-impl Messages {
+impl Ends {
+    /// One more, of so many bytes.
+    pub(crate) fn push(&mut self, bytes: usize) {
+        self.0.push(self.bytes() + bytes);
+    }
+
+    /// How many messages.
+    pub(crate) fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// All their bytes.
+    pub(crate) fn bytes(&self) -> usize {
+        self.0.last().copied().unwrap_or(0)
+    }
+
     /// How many of them lie within the first `bytes` bytes.
     fn within(&self, bytes: usize) -> usize {
-        self.ends.partition_point(|&end| end <= bytes)
+        self.0.partition_point(|&end| end <= bytes)
     }
 
     /// When `written` bytes are written: up to where to write so that no message is written in part.
@@ -40,7 +52,7 @@ impl Messages {
         if written == 0 {
             return 0;
         }
-        self.ends.iter().copied().find(|&end| end >= written).unwrap_or(written)
+        self.0.iter().copied().find(|&end| end >= written).unwrap_or(written)
     }
 }
 
@@ -53,27 +65,38 @@ impl Output {
         Self { stdout, waits }
     }
 
-    /// Writes messages: how many were written to their end, and what came in between.
-    pub(crate) fn write(&self, messages: &Messages, signals: &Signals) -> (usize, Result<(), Failure>) {
-        let (written, result) = self.write_bytes(messages, signals);
-        (messages.within(written), result)
+    /// Writes messages, of whose bytes `put` writes a part, at least one if there are any: how many were written to
+    /// their end, and what came in between.
+    pub(crate) fn write(
+        &self,
+        ends: &Ends,
+        signals: &Signals,
+        put: impl Fn(Range<usize>, BorrowedFd<'_>) -> std::io::Result<usize>,
+    ) -> (usize, Result<(), Failure>) {
+        let (written, result) = self.write_bytes(ends, signals, put);
+        (ends.within(written), result)
     }
 
-    fn write_bytes(&self, messages: &Messages, signals: &Signals) -> (usize, Result<(), Failure>) {
+    fn write_bytes(
+        &self,
+        ends: &Ends,
+        signals: &Signals,
+        put: impl Fn(Range<usize>, BorrowedFd<'_>) -> std::io::Result<usize>,
+    ) -> (usize, Result<(), Failure>) {
         let piece_bytes = if self.waits { PIECE_BYTES } else { usize::MAX };
-        let (mut written, mut goal) = (0, messages.bytes.len());
+        let (mut written, mut goal) = (0, ends.bytes());
         while written < goal {
             if self.waits && !self.await_room(signals) {
                 // A signal, and nobody takes anything: come to an end with the message that was begun.
-                goal = messages.boundary(written);
+                goal = ends.boundary(written);
                 if goal == written || !self.has_room(Some(&PATIENCE)) {
                     break;
                 }
             }
-            let piece = &messages.bytes[written..goal.min(written.saturating_add(piece_bytes))];
-            match rustix::io::write(&self.stdout, piece) {
+            let piece = written..goal.min(written.saturating_add(piece_bytes));
+            match put(piece, self.stdout.as_fd()) {
                 Ok(bytes) => written += bytes,
-                Err(Errno::INTR | Errno::AGAIN) => {}
+                Err(error) if matches!(error.kind(), ErrorKind::Interrupted | ErrorKind::WouldBlock) => {}
                 Err(error) => return (written, Err(failed(error))),
             }
         }
@@ -124,12 +147,7 @@ impl Output {
 /// Prints text for people or programs.
 pub(crate) fn print(text: &str) -> Result<(), Failure> {
     let mut stdout = std::io::stdout().lock();
-    stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()).map_err(|error| {
-        match error.raw_os_error().map(Errno::from_raw_os_error) {
-            Some(errno) => failed(errno),
-            None => Failure::error(format!("can not write standard output: {error}")),
-        }
-    })
+    stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()).map_err(failed)
 }
 
 /// Prints a value as JSON.
@@ -139,10 +157,10 @@ pub(crate) fn print_json(value: &impl serde::Serialize) -> Result<(), Failure> {
     print(&(text + "\n"))
 }
 
-fn failed(error: Errno) -> Failure {
-    match error {
-        Errno::PIPE => Failure::silent(Status::OutputClosed),
-        error => Failure::error(format!("can not write standard output: {}", std::io::Error::from(error))),
+fn failed(error: std::io::Error) -> Failure {
+    match error.kind() {
+        ErrorKind::BrokenPipe => Failure::silent(Status::OutputClosed),
+        _ => Failure::error(format!("can not write standard output: {error}")),
     }
 }
 
@@ -152,8 +170,10 @@ mod tests {
 
     #[test]
     fn only_whole_messages_count() {
-        let messages = Messages { bytes: b"ab\n\nc\n".to_vec(), ends: vec![3, 4, 6] };
-        let found: Vec<_> = (0..=6).map(|at| (messages.within(at), messages.boundary(at))).collect();
+        let mut ends = Ends::default();
+        [3, 1, 2].into_iter().for_each(|bytes| ends.push(bytes));
+        assert_eq!((ends.len(), ends.bytes()), (3, 6));
+        let found: Vec<_> = (0..=6).map(|at| (ends.within(at), ends.boundary(at))).collect();
         assert_eq!(found, [(0, 0), (0, 3), (0, 3), (1, 3), (2, 4), (2, 6), (3, 6)]);
     }
 }

@@ -2,16 +2,20 @@
 
 use crate::context::Context;
 use crate::failure::{Failure, Status};
-use crate::output::{Messages, Output};
+use crate::output::{Ends, Output};
 use crate::signals::Signals;
 use crate::units;
 use shm_core::Place;
 use shm_ring::{Consumer, Deadline, End, Error, Kind, Peeks, Receiver, View};
+use std::ops::Range;
+use std::os::fd::BorrowedFd;
 use std::time::Duration;
 
 /// Messages that are there already are written together, up to so many bytes of them. Few: killed between writing
 /// and taking, a receiver leaves as many to come again.
 const BATCH_BYTES: usize = 16 << 10;
+/// And of raw ones so many, which are written from the ring: what one system call takes.
+const BATCH_RAW: u64 = 64;
 /// The longest time without a look at signals and at whether anybody reads our output.
 const SLICE: Duration = Duration::from_millis(100);
 /// Between two looks for a ring that does not exist yet.
@@ -33,7 +37,7 @@ pub(crate) struct Arguments {
     /// A newline behind each message (the default)
     #[arg(long, conflicts_with = "raw")]
     lines: bool,
-    /// Write the messages as they are, one behind the other
+    /// Write the messages as they are, one behind the other, straight from the ring
     #[arg(long)]
     raw: bool,
     /// End with 0 after so many messages
@@ -111,7 +115,11 @@ fn receive_all(consumer: &mut Consumer, arguments: &Arguments, signals: &Signals
         let Some(messages) = look.collect(&mut peeks, left)? else {
             return Ok(());
         };
-        let (written, result) = look.output.write(&messages, signals);
+        let (written, result) =
+            look.output.write(&messages.ends, signals, |range, output| match arguments.raw {
+                true => peeks.write_to(range, output),
+                false => messages.write_to(range, output),
+            });
         peeks.take(written);
         result?;
         left -= written as u64;
@@ -131,7 +139,11 @@ fn receive_each(receiver: &mut Receiver, arguments: &Arguments, signals: &Signal
                 let mut messages = Messages::default();
                 look.add(&mut messages, &delivery.view());
                 // Let go of when it is written.
-                let (written, result) = look.output.write(&messages, signals);
+                let (written, result) =
+                    look.output.write(&messages.ends, signals, |range, output| match arguments.raw {
+                        true => delivery.write_to(range, output),
+                        false => messages.write_to(range, output),
+                    });
                 left -= written as u64;
                 result?;
                 deadline = patience();
@@ -152,6 +164,20 @@ fn no_message() -> Failure {
     Failure::new(Status::TimedOut, "timed out: no message came; is a sender running?")
 }
 
+/// Messages to be written together.
+#[derive(Debug, Default)]
+struct Messages {
+    ends: Ends,
+    /// All of them with their newlines; raw ones are written from where they lie.
+    lines: Vec<u8>,
+}
+
+impl Messages {
+    fn write_to(&self, range: Range<usize>, output: BorrowedFd<'_>) -> std::io::Result<usize> {
+        Ok(rustix::io::write(output, self.lines.get(range).unwrap_or_default())?)
+    }
+}
+
 /// How messages are looked at. Nothing of this takes any from an spsc ring.
 struct Look<'a> {
     arguments: &'a Arguments,
@@ -164,10 +190,11 @@ impl Look<'_> {
     /// stream has ended.
     fn collect(&self, peeks: &mut Peeks<'_>, most: u64) -> Result<Option<Messages>, Failure> {
         let mut messages = Messages::default();
-        while (messages.ends.len() as u64) < most && messages.bytes.len() < BATCH_BYTES {
+        let most = most.min(if self.arguments.raw { BATCH_RAW } else { u64::MAX });
+        while (messages.ends.len() as u64) < most && messages.ends.bytes() < BATCH_BYTES {
             match peeks.try_next() {
                 Ok(view) => self.add(&mut messages, &view),
-                Err(_) if !messages.ends.is_empty() => break, // told again when these are taken
+                Err(_) if messages.ends.len() > 0 => break, // told again when these are taken
                 Err(Error::Empty) => return self.wait(peeks),
                 Err(Error::Disconnected(_)) if self.arguments.follow => {}
                 Err(error) => return ended(error),
@@ -198,11 +225,12 @@ impl Look<'_> {
     }
 
     fn add(&self, messages: &mut Messages, view: &View<'_>) {
-        view.append_to(&mut messages.bytes);
-        if !self.arguments.raw {
-            messages.bytes.push(b'\n');
+        if self.arguments.raw {
+            return messages.ends.push(view.len());
         }
-        messages.ends.push(messages.bytes.len());
+        view.append_to(&mut messages.lines);
+        messages.lines.push(b'\n');
+        messages.ends.push(view.len() + 1);
     }
 }
 

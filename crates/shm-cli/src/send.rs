@@ -1,5 +1,7 @@
 //! `shmring send`: standard input into a ring.
 
+mod raw;
+
 use crate::context::Context;
 use crate::failure::{Failure, Status, note};
 use crate::input::{Framing, Input};
@@ -36,7 +38,7 @@ pub(crate) struct Arguments {
     /// A message per line (the default)
     #[arg(long, conflicts_with = "raw")]
     lines: bool,
-    /// Send the bytes as they come, in chunks of at most 64 KiB
+    /// Send the bytes as they come, in chunks of at most 64 KiB, read straight into the ring if it takes 4 KiB or more
     #[arg(long)]
     raw: bool,
     /// Wait for space at most so long each time, such as 500ms or 5s, then end with 3
@@ -63,8 +65,8 @@ enum OnFull {
 pub(crate) fn run(arguments: &Arguments, context: &Context) -> Result<(), Failure> {
     let signals = Signals::watch()?;
     let sink = attach(arguments, context)?;
-    let framing =
-        if arguments.raw { Framing::Raw(CHUNK_BYTES.min(sink.max_message())) } else { Framing::Lines };
+    let longest = CHUNK_BYTES.min(sink.max_message());
+    let framing = if arguments.raw { Framing::Raw(longest) } else { Framing::Lines };
     let mut sender = Sender {
         batch_bytes: sink.batch_bytes(BATCH_BYTES),
         sink,
@@ -74,7 +76,8 @@ pub(crate) fn run(arguments: &Arguments, context: &Context) -> Result<(), Failur
         messages: 0,
         dropped: 0,
     };
-    let sent = sender.send_all();
+    let in_place = arguments.raw && longest >= raw::IN_PLACE_BYTES;
+    let sent = if in_place { sender.send_raw(longest) } else { sender.send_all() };
     if sender.dropped > 0 {
         let (dropped, messages) = (sender.dropped, sender.messages);
         note(&format!("the ring was full: {dropped} of {messages} messages were dropped"));
@@ -124,6 +127,37 @@ fn attach(arguments: &Arguments, context: &Context) -> Result<Sink, Failure> {
     Ok(sink)
 }
 
+/// How long space is waited for.
+#[derive(Clone, Copy, Debug)]
+struct Patience<'a> {
+    signals: &'a Signals,
+    timeout: Option<Duration>,
+}
+
+impl Patience<'_> {
+    /// For a wait that begins now.
+    fn deadline(&self) -> Deadline {
+        self.timeout.map_or(Deadline::NEVER, Deadline::after)
+    }
+
+    /// Until the next look at signals.
+    fn slice(&self, deadline: Deadline) -> Deadline {
+        deadline.min(Deadline::after(SLICE))
+    }
+
+    /// Whether a wait that came to this within a slice goes on.
+    fn go_on(&self, error: Error, deadline: Deadline) -> Result<(), Failure> {
+        match error {
+            Error::TimedOut if deadline.has_passed() => {
+                let message = "timed out: the ring is full and nobody makes space; is a receiver running?";
+                Err(Failure::new(Status::TimedOut, message))
+            }
+            Error::TimedOut => self.signals.check(),
+            error => Err(explain(error)),
+        }
+    }
+}
+
 /// The work of sending.
 struct Sender<'a> {
     sink: Sink,
@@ -136,18 +170,20 @@ struct Sender<'a> {
     dropped: u64,
 }
 
-impl Sender<'_> {
+impl<'a> Sender<'a> {
     fn send_all(&mut self) -> Result<(), Failure> {
         let mut input = Input::new();
-        loop {
-            let sink = &mut self.sink;
-            let check = || sink.check().map_err(explain);
-            let more = input.read(self.signals, self.arguments.require_receiver.then_some(check))?;
-            self.send_pending(&mut input)?;
-            if !more {
-                return Ok(());
-            }
-        }
+        while self.read_and_send(&mut input)? {}
+        Ok(())
+    }
+
+    /// Reads once and sends what is complete by then; whether there may be more.
+    fn read_and_send(&mut self, input: &mut Input) -> Result<bool, Failure> {
+        let sink = &mut self.sink;
+        let check = || sink.check().map_err(explain);
+        let more = input.read(self.signals, self.arguments.require_receiver.then_some(check))?;
+        self.send_pending(input)?;
+        Ok(more)
     }
 
     /// Sends all messages that were read to their end.
@@ -188,18 +224,18 @@ impl Sender<'_> {
     }
 
     fn send_waiting(&mut self, message: &[u8]) -> Result<(), Failure> {
-        let deadline = self.arguments.timeout.map_or(Deadline::NEVER, Deadline::after);
+        let patience = self.patience();
+        let deadline = patience.deadline();
         loop {
-            match self.sink.send_until(message, deadline.min(Deadline::after(SLICE))) {
-                Err(Error::TimedOut) if deadline.has_passed() => {
-                    let message =
-                        "timed out: the ring is full and nobody makes space; is a receiver running?";
-                    return Err(Failure::new(Status::TimedOut, message));
-                }
-                Err(Error::TimedOut) => self.signals.check()?,
-                other => return other.map_err(explain),
+            match self.sink.send_until(message, patience.slice(deadline)) {
+                Ok(()) => return Ok(()),
+                Err(error) => patience.go_on(error, deadline)?,
             }
         }
+    }
+
+    fn patience(&self) -> Patience<'a> {
+        Patience { signals: self.signals, timeout: self.arguments.timeout }
     }
 
     fn too_long(&self, length: usize, max: usize) -> Failure {

@@ -44,6 +44,8 @@ use rustix::thread::{ClockId, futex};
 
 /// How many words [`wait_any`] sleeps on at once, at most: the kernel's limit.
 pub const WORDS_MAX: usize = 128;
+/// As many as are slept on mostly, or more.
+const WORDS_FEW: usize = 4;
 
 /// Whether [`wait_any`] can sleep on several words: 0 where nobody has asked the kernel yet.
 static SEVERAL: AtomicU32 = AtomicU32::new(0);
@@ -159,15 +161,13 @@ pub fn wait_any(
     deadline: Deadline,
 ) -> Result<Woken> {
     if !others.is_empty() && can_wait_on_several() {
-        let mut waiters = [futex::Wait::new(); WORDS_MAX];
-        let words = core::iter::once(&first).chain(others);
-        let used =
-            waiters.iter_mut().zip(words).map(|(waiter, (word, expected))| *waiter = word.waiter(*expected));
-        let count = used.count();
-        // All words are borrowed, and so mapped, for the length of the call.
-        let flags = futex::WaitvFlags::empty();
-        let waiters = waiters.get(..count).unwrap_or_default();
-        match futex::waitv(waiters, flags, deadline.timespec().as_ref(), ClockId::Monotonic) {
+        // Room for few is made ready sooner than room for all that may be.
+        let answer = if others.len() < WORDS_FEW {
+            wait_on::<WORDS_FEW>(&first, others, deadline)
+        } else {
+            wait_on::<WORDS_MAX>(&first, others, deadline)
+        };
+        match answer {
             Ok(_) | Err(Errno::AGAIN | Errno::INTR) => return Ok(Woken::LookAgain),
             Err(Errno::TIMEDOUT) => return Ok(Woken::TimedOut),
             // A filter that was set after we asked.
@@ -179,6 +179,23 @@ pub fn wait_any(
     }
     let (word, expected) = first;
     Ok(if word.sleep_while(expected, deadline)? { Woken::TimedOut } else { Woken::LookAgain })
+}
+
+/// Waits on up to `ROOM` words.
+fn wait_on<const ROOM: usize>(
+    first: &(&ReadWord<u32>, u32),
+    others: &[(&ReadWord<u32>, u32)],
+    deadline: Deadline,
+) -> core::result::Result<usize, Errno> {
+    let mut waiters = [futex::Wait::new(); ROOM];
+    let words = core::iter::once(first).chain(others);
+    let used =
+        waiters.iter_mut().zip(words).map(|(waiter, (word, expected))| *waiter = word.waiter(*expected));
+    let count = used.count();
+    // All words are borrowed, and so mapped, for the length of the call.
+    let flags = futex::WaitvFlags::empty();
+    let waiters = waiters.get(..count).unwrap_or_default();
+    futex::waitv(waiters, flags, deadline.timespec().as_ref(), ClockId::Monotonic)
 }
 
 #[cfg(test)]

@@ -8,6 +8,7 @@ mod mapping;
 mod options;
 mod protect;
 mod remap;
+mod transfer;
 mod upkeep;
 
 use crate::access::{self, Atomic};

@@ -27,6 +27,15 @@ const MESSAGES_PER_LOOK: u64 = 64;
 /// How long a case may take, beyond the time it was given.
 const LIMIT: Duration = Duration::from_secs(10);
 
+/// Slower than this, in million messages a second, each message waits for somebody's time slice.
+const STALLED_M_PER_S: f64 = 0.01;
+
+/// Whether a rate, in million messages a second, says how long time slices are and nothing of the queue: participants
+/// that spin on one another's work without yielding, more of them than processors, come to that.
+pub fn is_stalled(m_per_s: f64) -> bool {
+    m_per_s < STALLED_M_PER_S
+}
+
 /// What a participant does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Part {

@@ -72,5 +72,5 @@ impl Drop for Watchdog {
 
 /// What is said of a case that took too long.
 pub(crate) fn hung(what: &str, limit: Duration) -> Failure {
-    format!("{what}: the other process hung; it was killed after {limit:?}").into()
+    format!("{what}: not done after {limit:?}: killed, whether it hung or was slow").into()
 }

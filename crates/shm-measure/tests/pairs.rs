@@ -127,7 +127,7 @@ fn hangs() -> Result<()> {
         let endless = Extent::Time(Duration::from_secs(1));
         let error = pair.round_trips(8, endless, &mut histogram()?).unwrap_err().to_string();
         stop.join().unwrap();
-        assert!(error.contains("hung; it was killed"), "{error}");
+        assert!(error.contains("not done after"), "{error}");
         drop(pair);
         nothing_is_left()?;
     }

@@ -312,6 +312,10 @@ impl Place for Attachment {
     }
 
     fn alone_for_good(&self) -> Result<bool> {
+        // Somebody sits there whose end is to be told before this matters, if it has ended: spares a system call.
+        if self.tell_ends && matches!(self.presence(false)?, Presence::Sits(number) if number > self.told) {
+            return Ok(false);
+        }
         let nobody_comes = match &self.home {
             Home::Named(named) => {
                 matches!(named.object.still_named(), Err(shm_core::Error::Detached { .. }))

@@ -91,23 +91,31 @@ pub(crate) fn wait<H: Attached, R>(
             place.patience().spinning_did_not_pay();
             place.arm()
         });
-        let result = look_before_sleep(handle, deadline, &mut attempt);
-        match (result, armed) {
-            (Ok(None), Some(armed)) => {
-                let place = handle.place();
-                let until = deadline.min(place.next_probe());
-                place.sleep(armed, until)?;
-                place.disarm();
+        // A spinning side looks once between two rounds; one that sleeps does before it sleeps, and stays armed until
+        // something has woken it.
+        let result = loop {
+            let result = look_before_sleep(handle, deadline, &mut attempt);
+            let (Ok(None), Some(armed)) = (&result, armed) else { break result };
+            if !sleep_in(handle.place(), armed, deadline)? {
+                break attempt(handle); // mostly it was woken for something
             }
-            (Ok(None), None) => {}
-            (done, armed) => {
-                if armed.is_some() {
-                    handle.place().disarm();
-                }
-                return done.and_then(|found| found.ok_or(Error::TimedOut));
-            }
+        };
+        if armed.is_some() {
+            handle.place().disarm();
+        }
+        if let Some(found) = result? {
+            return Ok(found);
         }
     }
+}
+
+/// Sleeps until something happens or there is a reason to look around; `true` if only the latter came. Then nothing
+/// has been published that did not see the arming and change the word that is slept on, and the same arming serves for
+/// another sleep: it costs neither a fence nor looks.
+fn sleep_in<P: Place>(place: &mut P, armed: P::Armed, deadline: Deadline) -> Result<bool> {
+    let until = deadline.min(place.next_probe());
+    place.sleep(armed, until)?;
+    Ok(until.has_passed())
 }
 
 fn look_before_sleep<H: Attached, R>(
@@ -181,5 +189,94 @@ mod tests {
             found
         });
         assert_eq!(found.unwrap().unwrap().length(), 4);
+    }
+    /// A place where nothing happens, that counts.
+    struct Idle {
+        patience: Patience,
+        next_probe: Deadline,
+        armings: u32,
+        disarmings: u32,
+        sleeps: u32,
+    }
+
+    impl Attached for Idle {
+        type Place = Self;
+
+        fn place(&mut self) -> &mut Self {
+            self
+        }
+
+        fn progress(&self) -> u64 {
+            0
+        }
+    }
+
+    impl Place for Idle {
+        type Armed = u32;
+
+        fn patience(&mut self) -> &mut Patience {
+            &mut self.patience
+        }
+
+        fn arm(&mut self) -> u32 {
+            self.armings += 1;
+            self.armings
+        }
+
+        fn sleep(&mut self, armed: u32, _: Deadline) -> Result<()> {
+            assert_eq!((armed, self.disarmings), (self.armings, self.armings - 1));
+            self.sleeps += 1;
+            Ok(())
+        }
+
+        fn disarm(&mut self) {
+            self.disarmings += 1;
+        }
+
+        fn next_probe(&self) -> Deadline {
+            self.next_probe
+        }
+
+        fn probed(&mut self) {}
+
+        fn unheard_end(&mut self, _: bool) -> Result<Option<(u64, End)>> {
+            Ok(None)
+        }
+
+        fn tell(&mut self, _: u64, end: End) -> Error {
+            Error::Disconnected(end)
+        }
+
+        fn alone_for_good(&self) -> Result<bool> {
+            Ok(false)
+        }
+
+        fn not_ready(&mut self) -> Result<()> {
+            Ok(())
+        }
+
+        fn judge(&mut self, error: Error) -> Error {
+            error
+        }
+
+        fn tend(&mut self) -> Result<bool> {
+            Ok(false)
+        }
+    }
+
+    /// Who sleeps through slices arms once; who was woken arms anew.
+    #[test]
+    fn only_what_ends_a_sleep_early_ends_the_arming() {
+        for (next_probe, armings) in [(Deadline::now(), 1), (Deadline::NEVER, 10)] {
+            let patience = Patience::new(crate::WaitStrategy::Sleep);
+            let mut idle = Idle { patience, next_probe, armings: 0, disarmings: 0, sleeps: 0 };
+            let found = wait(&mut idle, Deadline::NEVER, |idle| Ok((idle.sleeps == 10).then_some(())));
+            assert!(found.is_ok());
+            assert_eq!((idle.armings, idle.disarmings, idle.sleeps), (armings, armings, 10));
+            // An end that a deadline makes takes the arming back as well.
+            let found = wait(&mut idle, Deadline::now(), |_| Ok(None::<()>));
+            assert!(matches!(found, Err(Error::TimedOut)));
+            assert_eq!(idle.armings, idle.disarmings);
+        }
     }
 }

@@ -4,14 +4,16 @@ use crate::{files, machine};
 use serde::Deserialize;
 use shm_measure::startup::{self, Startup};
 use shm_measure::suite::{self, Case, LatencyRow, ScaleRow, ThroughputRow};
-use shm_measure::usage::Usage;
+use shm_measure::usage::{self, Usage};
 use shm_measure::{Placement, Result, Setup, Transport, Wait};
 use std::path::Path;
 use std::time::Duration;
 
 const RUN: Duration = Duration::from_millis(400);
 const SHORT_RUN: Duration = Duration::from_millis(200);
-const IDLE: Duration = Duration::from_secs(2);
+const IDLE: Duration = Duration::from_secs(4);
+/// Who sleeps looks around as often as this.
+const SLICE: Duration = Duration::from_millis(100);
 
 /// Bytes of the messages that every way carries, if it can.
 pub(crate) const SIZES: [usize; 5] = [8, 64, 1 << 10, 64 << 10, 1 << 20];
@@ -43,6 +45,8 @@ pub(crate) struct Measured {
     pub(crate) ways_throughput: Vec<ThroughputRow>,
     pub(crate) startup: Startup,
     pub(crate) idle: [(&'static str, Usage); 2],
+    /// Of one that only sleeps, as often as they look around.
+    pub(crate) sleeper: Usage,
     pub(crate) files: Option<files::Speeds>,
     pub(crate) rivals: Option<Rivals>,
 }
@@ -77,7 +81,11 @@ pub(crate) struct RivalScale {
     pub(crate) name: String,
     pub(crate) capacity: u64,
     pub(crate) pairs: u64,
+    /// Of the runs that came to their end.
     pub(crate) runs_m_per_s: Vec<f64>,
+    /// What stood against each of the others.
+    #[serde(default)]
+    pub(crate) failures: Vec<String>,
 }
 
 impl Measured {
@@ -105,6 +113,7 @@ impl Measured {
         step("start, rest, files");
         let startup = startup::measure()?;
         let idle = [("spsc", idle(Transport::Spsc)?), ("mpmc", idle(Transport::Mpmc)?)];
+        let sleeper = usage::of_a_sleeper(Placement::Apart.processors().1, SLICE, IDLE)?;
         let files = files::measure()?;
         let load = [before, machine::load()];
         Ok(Self {
@@ -120,6 +129,7 @@ impl Measured {
             ways_throughput,
             startup,
             idle,
+            sleeper,
             files,
             rivals,
         })

@@ -1,8 +1,10 @@
 //! The page and its pictures.
 
+use crate::files::{Speeds, Way};
 use crate::goals;
 use crate::measure::{Measured, RivalRate};
 use shm_measure::Result;
+use shm_measure::crowd::is_stalled;
 use shm_measure::plot::{self, Line};
 use shm_measure::spread::{Spread, digits};
 use shm_measure::suite::{LatencyRow, ThroughputRow};
@@ -210,7 +212,22 @@ fn rivals(page: &mut String, measured: &Measured) -> Result<()> {
     )?;
     for rival in &rivals.scale {
         let (name, capacity, pairs) = (&rival.name, rival.capacity, rival.pairs);
-        writeln!(page, "| {name} | {capacity} | {pairs} + {pairs} | {} |", rates(&rival.runs_m_per_s))?;
+        let all = rival.failures.len() + rival.runs_m_per_s.len();
+        let mut cell = match rival.runs_m_per_s.as_slice() {
+            [] => String::new(),
+            runs => rates(runs),
+        };
+        if let Some(why) = rival.failures.last() {
+            let between = if cell.is_empty() { "" } else { "; " };
+            write!(cell, "{between}{} of {all} runs came to no end: {why}", rival.failures.len())?;
+        }
+        writeln!(page, "| {name} | {capacity} | {pairs} + {pairs} | {cell} |")?;
+    }
+    if rivals.scale.iter().any(|rival| is_stalled(Spread::of(&rival.runs_m_per_s).median)) {
+        let text = "\nA rate below 0.01 is that of time slices: whoever has reserved a place and is \
+                    interrupted before it publishes it keeps all others of its role from publishing, who \
+                    spin until their own slices are over. Such rows are compared with nothing.";
+        writeln!(page, "{text}")?;
     }
     Ok(())
 }
@@ -230,20 +247,34 @@ fn rest(page: &mut String, measured: &Measured) -> Result<()> {
         page,
         "| beyond the messages, MPMC of 1,024 times 64 bytes | {overhead} bytes, {each:.0} for each message |"
     )?;
-    for (kind, usage) in &measured.idle {
+    let at_rest = measured.idle.iter().map(|(kind, usage)| (format!("an {kind} receiver at rest"), usage));
+    let bare = ("a thread that only sleeps, as often".to_owned(), &measured.sleeper);
+    for (what, usage) in at_rest.chain([bare]) {
         let (percent, wakes) = (usage.processor_percent, usage.wakes_per_second);
-        writeln!(
-            page,
-            "| an {kind} receiver at rest | {percent:.2} % of a processor, {wakes:.1} wake-ups a second |"
-        )?;
+        writeln!(page, "| {what} | {percent:.2} % of a processor, {wakes:.1} wake-ups a second |")?;
     }
     if let Some(files) = &measured.files {
-        writeln!(
-            page,
-            "| `send --raw <file`, `recv --raw >file`, GB/s | {} (four copies, two of them by the kernel) |",
-            files.ring
-        )?;
-        writeln!(page, "| `cat <file \\| cat >file`, GB/s | {} (four copies) |", files.pipe)?;
+        from_file_to_file(page, files)?;
+    }
+    Ok(())
+}
+
+fn from_file_to_file(page: &mut String, files: &Speeds) -> Result<()> {
+    let text = "\n### From file to file\n\n1 GiB from one file in memory to another, compared afterwards; a \
+                ring of 1 MiB, and a pipe as a shell makes it. Copies are those between the kernel and a \
+                process, as the kernel counts them for both processes (`/proc/PID/io`): `send --raw` reads \
+                into the ring, `recv --raw` writes from it, and neither copies anything itself.\n";
+    writeln!(page, "{text}")?;
+    writeln!(
+        page,
+        "| way | GB/s | seconds of processors for a GiB | copies of each byte | reads and writes for a MiB |"
+    )?;
+    writeln!(page, "|---|---:|---:|---:|---:|")?;
+    for (what, way) in
+        [("`send --raw <file`, `recv --raw >file`", &files.ring), ("`cat <file \\| cat >file`", &files.pipe)]
+    {
+        let Way { gb_per_s, seconds_per_gib, copies, calls_per_mib } = way;
+        writeln!(page, "| {what} | {gb_per_s} | {seconds_per_gib} | {copies:.2} | {calls_per_mib:.1} |")?;
     }
     Ok(())
 }

@@ -16,7 +16,7 @@ fn through(place: &Place, flags: &[&str], input: &[u8]) -> Vec<u8> {
 }
 
 /// Bytes that compress badly, the same each time.
-fn noise(bytes: usize) -> Vec<u8> {
+pub(crate) fn noise(bytes: usize) -> Vec<u8> {
     let mut state = 0x9E37_79B9_7F4A_7C15_u64;
     let next = move || {
         state ^= state << 13;

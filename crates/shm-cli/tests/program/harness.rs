@@ -64,12 +64,22 @@ impl Place {
 
     /// Starts the program.
     pub(crate) fn start(&self, arguments: &[&str]) -> Running {
-        Running::start(arguments, &self.path, Stdio::piped())
+        self.start_between(arguments, Stdio::piped(), Stdio::piped())
     }
 
     /// Starts the program with its output going elsewhere.
     pub(crate) fn start_into(&self, arguments: &[&str], stdout: impl Into<Stdio>) -> Running {
-        Running::start(arguments, &self.path, stdout.into())
+        self.start_between(arguments, Stdio::piped(), stdout)
+    }
+
+    /// Starts the program with its input coming from elsewhere as well.
+    pub(crate) fn start_between(
+        &self,
+        arguments: &[&str],
+        stdin: impl Into<Stdio>,
+        stdout: impl Into<Stdio>,
+    ) -> Running {
+        Running::start(arguments, &self.path, stdin.into(), stdout.into())
     }
 
     /// Runs the program to its end.
@@ -138,11 +148,11 @@ impl Drop for Place {
 }
 
 impl Running {
-    fn start(arguments: &[&str], directory: &Path, stdout: Stdio) -> Self {
+    fn start(arguments: &[&str], directory: &Path, stdin: Stdio, stdout: Stdio) -> Self {
         let mut child = Command::new(env!("CARGO_BIN_EXE_shmring"))
             .args(arguments)
             .env("SHMRING_DIR", directory)
-            .stdin(Stdio::piped())
+            .stdin(stdin)
             .stdout(stdout)
             .stderr(Stdio::piped())
             .spawn()

@@ -12,6 +12,7 @@ mod harness;
 mod interrupts;
 mod many;
 mod maps;
+mod raw;
 mod removal;
 mod restarted;
 mod verbs;

@@ -5,7 +5,13 @@ use crate::channel::message::View;
 use crate::channel::producer::Producer;
 use crate::error::{Error, Result};
 use crate::record::Record;
-use shm_core::Deadline;
+use shm_core::{Deadline, Span};
+use std::io;
+use std::ops::Range;
+use std::os::fd::AsFd;
+
+/// Messages that one call of [`Peeks::write_to`] writes, at most.
+const SPANS_MAX: usize = 64;
 
 /// Messages that are sent together. Dropped without [`send`](Self::send), nothing was sent.
 ///
@@ -138,13 +144,14 @@ impl Drop for Messages<'_> {
 #[derive(Debug)]
 pub struct Peeks<'a> {
     consumer: &'a mut Consumer,
-    /// Ends of the messages that were looked at and not taken.
-    ends: Vec<u64>,
+    /// Those that were looked at and not taken.
+    records: Vec<Record>,
 }
 
 impl<'a> Peeks<'a> {
     pub(crate) fn new(consumer: &'a mut Consumer) -> Self {
-        Self { consumer, ends: Vec::new() }
+        let records = consumer.spare_records();
+        Self { consumer, records }
     }
 
     /// Looks at the next message if there is one now.
@@ -176,30 +183,80 @@ impl<'a> Peeks<'a> {
 
     /// How many were looked at and not taken.
     pub fn len(&self) -> usize {
-        self.ends.len()
+        self.records.len()
     }
 
     /// Whether there is none to take.
     pub fn is_empty(&self) -> bool {
-        self.ends.is_empty()
+        self.records.is_empty()
+    }
+
+    /// Writes the messages that were looked at and not taken, one behind the other with nothing in between, to a
+    /// file, a pipe or a socket straight from the ring, by one `writev(2)`: how many bytes were written. `range` says
+    /// which of all their bytes; fewer may be written than that, and of more than 64 messages those behind never are
+    /// by one call. Nothing is received by this: [take](Self::take) what was written to its end.
+    ///
+    /// # Errors
+    /// As [`View::write_to`].
+    ///
+    /// ```
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let name = &format!("peeks-write-to-doc-{}", std::process::id());
+    /// # let mut producer = shm_ring::Producer::create(name)?;
+    /// # (producer.send(b"hello, ")?, producer.send(b"world")?);
+    /// # let mut consumer = shm_ring::Consumer::open(name)?;
+    /// # let (reader, file) = std::io::pipe()?;
+    /// let mut peeks = consumer.peek_batch();
+    /// let (mut bytes, mut written) = (0, 0);
+    /// while let Ok(message) = peeks.try_next() {
+    ///     bytes += message.len();
+    /// }
+    /// while written < bytes {
+    ///     written += peeks.write_to(written..bytes, &file)?;
+    /// }
+    /// peeks.take(peeks.len());
+    /// # drop((peeks, file));
+    /// # assert_eq!(std::io::read_to_string(reader)?, "hello, world");
+    /// # drop((producer, consumer));
+    /// # Ok(shm_ring::remove(name)?)
+    /// # }
+    /// ```
+    pub fn write_to(&self, range: Range<usize>, descriptor: impl AsFd) -> io::Result<usize> {
+        let mut before = 0;
+        let mut spans = [Span::new(0, 0); SPANS_MAX];
+        let mut free = spans.iter_mut();
+        for record in &self.records {
+            let view = self.consumer.view(record);
+            let part = range.start.saturating_sub(before)..range.end.saturating_sub(before);
+            before = before.saturating_add(view.len());
+            let Some(span) = view.span(&part) else { continue };
+            let Some(place) = free.next() else { break };
+            *place = span;
+        }
+        let unused = free.len();
+        match spans.get(..SPANS_MAX - unused) {
+            Some(spans) if !spans.is_empty() => self.consumer.data().write_to(spans, descriptor),
+            _ => Ok(0),
+        }
     }
 
     /// Receives the first `count` of those that were looked at and not taken (all, if there are not as many).
     pub fn take(&mut self, count: usize) {
-        let count = count.min(self.ends.len());
-        if let Some(end) = self.ends.drain(..count).next_back() {
-            self.consumer.take(end, count as u64);
+        let count = count.min(self.records.len());
+        if let Some(last) = self.records.drain(..count).next_back() {
+            self.consumer.take(last.end(), count as u64);
         }
     }
 
     fn noted(&mut self, record: Record) -> View<'_> {
-        self.ends.push(record.end());
+        self.records.push(record);
         self.consumer.view(&record)
     }
 }
 
 impl Drop for Peeks<'_> {
     fn drop(&mut self) {
+        self.consumer.keep_spare(std::mem::take(&mut self.records));
         self.consumer.look_back();
     }
 }

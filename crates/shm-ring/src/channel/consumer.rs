@@ -14,7 +14,7 @@ use crate::seat::Start;
 use crate::spsc::bytes::Reader;
 use crate::statistics::ConsumerStatistics;
 use crate::wait::WaitCounts;
-use shm_core::Deadline;
+use shm_core::{Deadline, Region};
 use std::time::Duration;
 
 /// Receives messages of bytes from a ring that has no other consumer.
@@ -343,6 +343,11 @@ impl Consumer {
     pub(crate) fn view(&self, record: &Record) -> View<'_> {
         let offset = self.reader.payload_offset(record);
         View::new(self.reader.data(), offset, record.length() as usize, record.tag())
+    }
+
+    /// What the spans of views lie in.
+    pub(crate) fn data(&self) -> &Region {
+        self.reader.data()
     }
 
     /// Receives what was looked at up to `end`.

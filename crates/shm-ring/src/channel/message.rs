@@ -5,6 +5,9 @@
 use crate::channel::consumer::Consumer;
 use crate::record::Record;
 use shm_core::{Region, Span};
+use std::io;
+use std::ops::Range;
+use std::os::fd::AsFd;
 
 /// A look at a message in the ring. Its safe methods copy: whatever another process does meanwhile, what was
 /// copied stays as it is.
@@ -64,6 +67,44 @@ impl<'a> View<'a> {
             Ok(()) => count,
             Err(_) => 0, // can not be: the span was checked when the record was found
         }
+    }
+
+    /// Writes bytes of the message to a file, a pipe or a socket straight from the ring, by one `write(2)`: how many
+    /// were written, which may be fewer than asked for. Of `range`, only what lies within the message is written.
+    /// Blocks while there is no room, unless the descriptor is set not to.
+    ///
+    /// # Errors
+    /// What the call says, as [`Region::write_to`]: among others [`Interrupted`](io::ErrorKind::Interrupted),
+    /// [`WouldBlock`](io::ErrorKind::WouldBlock) and [`BrokenPipe`](io::ErrorKind::BrokenPipe).
+    ///
+    /// ```
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let name = &format!("write-to-doc-{}", std::process::id());
+    /// # shm_ring::Producer::create(name)?.send(b"hello")?;
+    /// # let mut consumer = shm_ring::Consumer::open(name)?;
+    /// # let (reader, file) = std::io::pipe()?;
+    /// let message = consumer.recv()?;
+    /// let mut written = 0;
+    /// while written < message.len() {
+    ///     written += message.write_to(written..message.len(), &file)?;
+    /// }
+    /// # drop((message, file));
+    /// # assert_eq!(std::io::read_to_string(reader)?, "hello");
+    /// # drop(consumer);
+    /// # Ok(shm_ring::remove(name)?)
+    /// # }
+    /// ```
+    pub fn write_to(&self, range: Range<usize>, descriptor: impl AsFd) -> io::Result<usize> {
+        match self.span(&range) {
+            Some(span) => self.data.write_to(&[span], descriptor),
+            None => Ok(0),
+        }
+    }
+
+    /// Where in the data the part of the message lies that `range` says, if there is any.
+    pub(crate) fn span(&self, range: &Range<usize>) -> Option<Span> {
+        let (from, to) = (range.start.min(self.length), range.end.min(self.length));
+        (from < to).then(|| Span::new(self.offset + from, to - from))
     }
 
     /// The message without a copy.
@@ -141,6 +182,14 @@ macro_rules! looks {
             #[inline]
             pub fn read_at(&self, from: usize, bytes: &mut [u8]) -> usize {
                 self.view().read_at(from, bytes)
+            }
+
+            /// Writes bytes of the message to a file, a pipe or a socket straight from the ring, as [`View::write_to`].
+            ///
+            /// # Errors
+            /// As there.
+            pub fn write_to(&self, range: Range<usize>, descriptor: impl AsFd) -> io::Result<usize> {
+                self.view().write_to(range, descriptor)
             }
         }
     };

@@ -16,6 +16,8 @@ use crate::spsc::bytes::{Reserved, Writer};
 use crate::statistics::ProducerStatistics;
 use crate::wait::WaitCounts;
 use shm_core::Deadline;
+use std::io;
+use std::os::fd::AsFd;
 use std::time::Duration;
 
 /// Sends messages of bytes into a ring that has no other producer.
@@ -167,8 +169,7 @@ impl Producer {
     /// # Errors
     /// As [`send`](Self::send).
     pub fn reserve(&mut self, length: usize) -> Result<Reservation<'_>> {
-        let reserved = self.reserve_until_inner(length, Deadline::NEVER)?;
-        Ok(Reservation { producer: self, reserved, tag: 0 })
+        self.reserve_until(length, Deadline::NEVER)
     }
 
     /// As [`reserve`](Self::reserve), if there is space now.
@@ -185,7 +186,15 @@ impl Producer {
     /// # Errors
     /// As [`send_timeout`](Self::send_timeout).
     pub fn reserve_timeout(&mut self, length: usize, timeout: Duration) -> Result<Reservation<'_>> {
-        let reserved = self.reserve_until_inner(length, Deadline::after(timeout))?;
+        self.reserve_until(length, Deadline::after(timeout))
+    }
+
+    /// As [`reserve`](Self::reserve), waiting until the deadline.
+    ///
+    /// # Errors
+    /// As [`send_timeout`](Self::send_timeout).
+    pub fn reserve_until(&mut self, length: usize, deadline: Deadline) -> Result<Reservation<'_>> {
+        let reserved = self.reserve_until_inner(length, deadline)?;
         Ok(Reservation { producer: self, reserved, tag: 0 })
     }
 
@@ -346,6 +355,39 @@ impl Reservation<'_> {
             }
             end => Err(Error::TooLarge { length: end.unwrap_or(usize::MAX), max }),
         }
+    }
+
+    /// Reads from a file, a pipe or a socket straight into the message, from `offset` on up to the end of the
+    /// reservation, by one `read(2)`: how many bytes came, 0 at the end of a file. Blocks while there is nothing to
+    /// read, unless the descriptor is set not to. Killed meanwhile, this process has sent nothing.
+    ///
+    /// # Errors
+    /// What the call says, as [`Region::read_from`](shm_core::Region::read_from): among others
+    /// [`Interrupted`](io::ErrorKind::Interrupted) and [`WouldBlock`](io::ErrorKind::WouldBlock), after which it can be
+    /// tried again. With an [`Error`] of this crate inside in a forked child, and when `offset` leaves the reservation.
+    ///
+    /// ```
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let name = &format!("read-from-doc-{}", std::process::id());
+    /// # let file = std::io::pipe()?.0;
+    /// # let mut producer = shm_ring::Producer::create(name)?;
+    /// loop {
+    ///     let mut space = producer.reserve(64 << 10)?;
+    ///     match space.read_from(0, &file)? {
+    ///         0 => break,
+    ///         bytes => space.commit(bytes)?,
+    ///     }
+    /// }
+    /// # Ok(shm_ring::remove_forced(name)?)
+    /// # }
+    /// ```
+    pub fn read_from(&mut self, offset: usize, descriptor: impl AsFd) -> io::Result<usize> {
+        let max = self.reserved.length;
+        if offset > max {
+            return Err(io::Error::other(Error::TooLarge { length: offset, max }));
+        }
+        self.producer.place.ours().map_err(io::Error::other)?;
+        self.producer.writer.read_from(&self.reserved, offset, descriptor)
     }
 
     /// A number of yours beside the message.

@@ -13,6 +13,9 @@ use crate::mpmc::operate::Handed;
 use crate::mpmc::place::Seated;
 use crate::wait::WaitCounts;
 use shm_core::Deadline;
+use std::io;
+use std::ops::Range;
+use std::os::fd::AsFd;
 use std::time::Duration;
 
 /// Receives messages of bytes from a ring that many may receive from, and send into.
@@ -307,6 +310,14 @@ impl<'a> Delivery<'a> {
     #[inline]
     pub fn read_at(&self, from: usize, bytes: &mut [u8]) -> usize {
         self.view().read_at(from, bytes)
+    }
+
+    /// Writes bytes of the message to a file, a pipe or a socket straight from the ring, as [`View::write_to`].
+    ///
+    /// # Errors
+    /// As there.
+    pub fn write_to(&self, range: Range<usize>, descriptor: impl AsFd) -> io::Result<usize> {
+        self.view().write_to(range, descriptor)
     }
 
     /// Whether another receiver had this message in hand before, and died. It may have acted on it or not. Only in

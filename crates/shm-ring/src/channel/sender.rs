@@ -13,6 +13,8 @@ use crate::mpmc::exchange::Exchange;
 use crate::mpmc::place::Seated;
 use crate::wait::WaitCounts;
 use shm_core::{Deadline, Span};
+use std::io;
+use std::os::fd::AsFd;
 use std::time::Duration;
 
 /// Sends messages of bytes into a ring that many may send into, and receive from.
@@ -326,6 +328,23 @@ impl BlockReservation<'_> {
         }
     }
 
+    /// Reads from a file, a pipe or a socket straight into the message, from `offset` on up to the end of the room, by
+    /// one `read(2)`: how many bytes came, 0 at the end of a file. As
+    /// [`Reservation::read_from`](crate::Reservation::read_from).
+    ///
+    /// # Errors
+    /// As there.
+    pub fn read_from(&mut self, offset: usize, descriptor: impl AsFd) -> io::Result<usize> {
+        let max = self.length;
+        if offset > max {
+            return Err(io::Error::other(Error::TooLarge { length: offset, max }));
+        }
+        self.sender.place.ours().map_err(io::Error::other)?;
+        let (block, blocks) = (self.sender.place.block(), self.sender.place.blocks());
+        let span = Span::new(blocks.payload_offset(block) + offset, max - offset);
+        blocks.region().read_from(span, descriptor)
+    }
+
     /// A number of yours beside the message.
     pub fn set_tag(&mut self, tag: u16) {
         self.tag = tag;
@@ -369,6 +388,18 @@ impl BlockReservation<'_> {
     /// [`Full`](Error::Full), and as [`commit`](Self::commit).
     pub fn try_commit(self, length: usize) -> std::result::Result<(), (Self, Error)> {
         match self.seal(length).and_then(|()| self.sender.exchange_now()) {
+            Ok(()) => Ok(()),
+            Err(error) => Err((self, error)),
+        }
+    }
+
+    /// As [`commit`](Self::commit), waiting for space until the deadline. When none came, what was written is still
+    /// there.
+    ///
+    /// # Errors
+    /// [`TimedOut`](Error::TimedOut), and as [`commit`](Self::commit).
+    pub fn commit_until(self, length: usize, deadline: Deadline) -> std::result::Result<(), (Self, Error)> {
+        match self.seal(length).and_then(|()| self.sender.exchange_until(deadline)) {
             Ok(()) => Ok(()),
             Err(error) => Err((self, error)),
         }

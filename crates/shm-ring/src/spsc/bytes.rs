@@ -149,6 +149,17 @@ impl Writer {
         Ok(self.data.copy_in(self.payload_offset(reserved) + offset, bytes)?)
     }
 
+    /// Reads payload into a reservation from a descriptor, from `offset` on, which lies in it.
+    pub(crate) fn read_from(
+        &self,
+        reserved: &Reserved,
+        offset: usize,
+        descriptor: impl std::os::fd::AsFd,
+    ) -> std::io::Result<usize> {
+        let span = Span::new(self.payload_offset(reserved) + offset, reserved.length - offset);
+        self.data.read_from(span, descriptor)
+    }
+
     /// Where the payload of a reservation lies in this process.
     #[inline]
     pub(crate) fn payload(&self, reserved: &Reserved) -> Result<NonNull<u8>> {

@@ -22,6 +22,10 @@
 //! which the sleeper sleeps as well, by its successor, which wakes unconditionally, or by the slice that bounds
 //! every sleep. Model: `docs/crash.md`.
 //!
+//! A slice that ends without a wake-up ends no arming: `sleep` and `seen` stay as they are, and the sleeper looks, and
+//! sleeps again. Who publishes after the fence sees `z` however long ago it was stored, and then changes `wake`, so
+//! that the kernel refuses the sleep. At rest nobody pays for fences.
+//!
 //! # The fences
 //! The heavy one is `membarrier(GLOBAL_EXPEDITED)`: it executes a full fence on every processor that runs
 //! a registered process, so that registered publishers need only keep the compiler from reordering. A

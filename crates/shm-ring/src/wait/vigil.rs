@@ -98,8 +98,14 @@ impl Vigil {
     }
 
     fn sleep_on_what_was_seen(&mut self, word: (&ReadWord<u32>, u32), until: Deadline) -> Result<bool> {
-        let watched: Vec<_> = self.watched.iter().map(|watched| (&watched.word, watched.seen)).collect();
-        wait_any(word, &watched, until)?;
+        match self.watched.as_slice() {
+            // The usual case needs no memory.
+            [one] => wait_any(word, &[(&one.word, one.seen)], until)?,
+            all => {
+                let all: Vec<_> = all.iter().map(|watched| (&watched.word, watched.seen)).collect();
+                wait_any(word, &all, until)?
+            }
+        };
         Ok(self.suspects())
     }
 

@@ -32,6 +32,7 @@ const UNSAFE: [&str; 30] = [
     "crates/shm-core/src/region.rs",
     "crates/shm-core/src/region/mapping.rs",
     "crates/shm-core/src/region/protect.rs",
+    "crates/shm-core/src/region/transfer.rs",
     "crates/shm-core/src/region/upkeep.rs",
     "crates/shm-core/src/sysv/call.rs",
     "crates/shm-core/src/word.rs",
