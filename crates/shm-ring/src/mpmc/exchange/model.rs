@@ -13,11 +13,13 @@ impl Ring {
     /// Fills the block in hand and tries to send it.
     fn try_send(&self, exchange: &mut Exchange, message: u64) -> bool {
         self.write(exchange.block(), message);
-        exchange.attempt().unwrap() == Attempt::Exchanged
+        exchange.exchange_plainly(|_| true) || exchange.attempt().unwrap() == Attempt::Exchanged
     }
 
     fn try_receive(&self, exchange: &mut Exchange) -> Option<u64> {
-        (exchange.attempt().unwrap() == Attempt::Exchanged).then(|| {
+        let exchanged =
+            exchange.exchange_plainly(|_| true) || exchange.attempt().unwrap() == Attempt::Exchanged;
+        exchanged.then(|| {
             let message = self.read(exchange.block());
             exchange.let_go();
             message

@@ -28,12 +28,14 @@ fn stage(writer: &mut Writer, message: &[u8]) {
 }
 
 fn send(writer: &mut Writer, message: &[u8]) {
-    stage(writer, message);
-    writer.publish().unwrap();
+    if !writer.send_plainly(message, 0) {
+        stage(writer, message);
+        writer.publish().unwrap();
+    }
 }
 
 fn try_receive(reader: &mut Reader) -> Option<Vec<u8>> {
-    let record = reader.peek().unwrap()?;
+    let record = reader.glance().or_else(|| reader.peek().unwrap())?;
     reader.accept(&record);
     reader.take(record.end(), 1);
     let mut payload = vec![0; usize::try_from(record.length()).unwrap()];
