@@ -35,6 +35,8 @@ use shm_core::{ReadWord, Region, Span, Word, Words};
 
 #[cfg(all(test, loom))]
 mod model;
+#[cfg(test)]
+mod tests;
 
 /// `head` is stored when the consumer is this part of the ring ahead of it.
 const RELEASE_PART: u64 = 8;
