@@ -264,3 +264,27 @@ fn what_was_staged_is_forgotten() {
     assert_eq!((writer.position(), writer.sent()), (0, 0));
     assert_eq!(writer.reserve(24).unwrap().start, 0);
 }
+
+/// Payload is filled in pieces, in any order, behind its header; and less than was reserved may be used.
+#[test]
+fn a_reservation_is_filled_in_pieces() {
+    let parts = parts();
+    let mut writer = Writer::resume(&parts, 1).unwrap();
+    let mut reader = Reader::resume(&parts).unwrap();
+    send(&mut writer, 16).unwrap();
+    receive(&mut reader);
+    let reserved = writer.reserve(10).unwrap();
+    writer.fill(&reserved, 5, b"pieces").unwrap();
+    writer.fill(&reserved, 0, b"three").unwrap();
+    writer.stage(&reserved, 9, 3).unwrap();
+    writer.publish().unwrap();
+    let record = receive(&mut reader);
+    assert_eq!((record.start, record.length, record.tag), (24, 9, 3));
+    let mut bytes = [0; 9];
+    reader.data().copy_out(reader.payload_offset(&record), &mut bytes).unwrap();
+    assert_eq!(&bytes, b"threepiec");
+    reader.release_all();
+    let longer = writer.reserve(8).unwrap();
+    writer.stage(&longer, 9, 0).unwrap();
+    assert_eq!(writer.staged.end, 48 + 16, "no more than was reserved");
+}
