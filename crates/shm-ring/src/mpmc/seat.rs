@@ -291,9 +291,8 @@ mod tests {
 
         fn end(&self, after: u64) -> Option<End> {
             let absence = self.roster.absence(&self.senders, Role::Sender, after, None).unwrap();
-            assert!(
-                absence.is_none_or(|absence| absence.joins == self.senders.joins.load(Ordering::Relaxed))
-            ); // one thread
+            let joins = self.senders.joins.load(Ordering::Relaxed); // one thread
+            assert!(absence.is_none_or(|absence| absence.joins == joins));
             absence.map(|absence| absence.end)
         }
     }
