@@ -214,7 +214,12 @@ fn a_walk_counts_messages_over_pads_and_refuses_impossible_positions() {
     parts.data.write_value(48, &record::pad(16)).unwrap();
     parts.data.write_value(0, &record::message(16, 0, None)).unwrap();
     assert_eq!(walk(&words, 48, 64).unwrap(), (88, 1));
-    assert!(walk(&words, POSITION_MAX, 64).is_ok());
+    // More than one lap, and at no time just one.
+    for (at, length) in [(8, 16), (32, 16), (56, 0), (0, 16)] {
+        parts.data.write_value(at, &record::message(length, 0, None)).unwrap();
+    }
+    assert!(is_corrupt(walk(&words, 8, 64)));
+    assert!(walk(&self::parts().data.words().unwrap(), POSITION_MAX, 64).is_ok());
     assert!(is_corrupt(walk(&words, POSITION_MAX + 64, 64)));
 }
 
