@@ -5,6 +5,8 @@
 
 #[path = "behaviour.rs"]
 mod behaviour;
+#[path = "handles.rs"]
+mod handles;
 #[path = "layout.rs"]
 mod layout;
 #[path = "model.rs"]
