@@ -7,6 +7,8 @@
 mod behaviour;
 #[path = "handles.rs"]
 mod handles;
+#[path = "hands.rs"]
+mod hands;
 #[path = "layout.rs"]
 mod layout;
 #[path = "model.rs"]
