@@ -15,6 +15,8 @@ mod layout;
 mod model;
 #[path = "mpmc.rs"]
 mod mpmc;
+#[path = "pairs.rs"]
+mod pairs;
 #[path = "recovery.rs"]
 mod recovery;
 #[path = "restart.rs"]
