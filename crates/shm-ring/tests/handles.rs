@@ -7,7 +7,7 @@ mod common;
 use common::Scratch;
 use shm_ring::{
     Consumer, Deadline, End, Error, Producer, Receiver, Sender, TypedConsumer, TypedProducer, TypedReceiver,
-    TypedSender, inspect,
+    TypedSender, inspect, remove_forced,
 };
 use std::time::Duration;
 
@@ -124,6 +124,8 @@ fn a_consumer_of_bytes_answers() {
         assert_eq!((peek.read_at(2, &mut part), part), (2, *b"cd."));
         assert_eq!((peek.read_at(1, &mut part[..1]), part), (1, *b"bd."));
         assert_eq!((peek.read_at(4, &mut part), peek.read_at(9, &mut part)), (0, 0));
+        drop(peek);
+        assert!(!consumer.is_empty().unwrap(), "it was only looked at");
     }
     let mut all = b">".to_vec();
     consumer.peek_until(past()).unwrap().view().append_to(&mut all);
@@ -377,5 +379,45 @@ fn iterations_end_as_their_streams_do() {
         ends!(Sender, Receiver, b"x");
         ends!(TypedProducer<u64>, TypedConsumer<u64>, &1);
         ends!(TypedSender<u64>, TypedReceiver<u64>, &1);
+    }
+}
+
+/// Whoever asked to be told is told whether receivers closed; and everybody, that the ring was removed.
+#[test]
+fn checks_tell_how_the_other_side_ended() {
+    macro_rules! ends {
+        ($sender:ty, $receiver:ty) => {{
+            for closing in [true, false] {
+                let name = Scratch::new("handles-check");
+                let mut sender = <$sender>::builder(&name.0).require_peer(true).create().unwrap();
+                let receiver = <$receiver>::open(&name.0).unwrap();
+                sender.check().unwrap();
+                if closing { receiver.close() } else { drop(receiver) }
+                let expected = if closing { End::Closed } else { End::Dropped };
+                let end = sender.check();
+                assert!(matches!(end, Err(Error::Disconnected(end)) if end == expected), "{end:?}");
+                sender.check().unwrap();
+                remove_forced(&name.0).unwrap();
+                assert!(matches!(sender.check(), Err(Error::Detached)));
+            }
+        }};
+    }
+    ends!(Producer, Consumer);
+    ends!(Sender, Receiver);
+    ends!(TypedSender<u64>, TypedReceiver<u64>);
+    for closing in [true, false] {
+        let name = Scratch::new("handles-check");
+        let builder = TypedProducer::<u64>::builder(&name.0).capacity(1).require_peer(true);
+        let mut producer = builder.create().unwrap();
+        let consumer = TypedConsumer::<u64>::open(&name.0).unwrap();
+        if closing {
+            consumer.close()
+        } else {
+            drop(consumer)
+        }
+        // The first value may fit, or be too late already.
+        let end = producer.try_send(&1).and_then(|()| producer.try_send(&2));
+        let expected = if closing { End::Closed } else { End::Dropped };
+        assert!(matches!(end, Err(Error::Disconnected(end)) if end == expected), "{end:?}");
     }
 }
