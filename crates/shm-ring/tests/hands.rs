@@ -1,5 +1,5 @@
-//! Messages in the hands of dead receivers, and the words by which deaths are told. A death is played: a receiver leaves,
-//! and its seat's words are set back to what they were while it had a message in hand.
+//! Messages in the hands of dead receivers, and the words by which deaths are told. A death is played: a receiver
+//! leaves, and its seat's words are set back to what they were while it had a message in hand.
 
 #![allow(missing_docs, clippy::unwrap_used, clippy::panic)]
 

@@ -2,6 +2,7 @@
 //! when it is built for each of thousands of mutants (`.ci/mutants`). Run by nothing else.
 
 #![allow(missing_docs)]
+#![allow(clippy::duplicate_mod)] // each has its own names
 
 #[path = "behaviour.rs"]
 mod behaviour;

@@ -228,8 +228,8 @@ fn those_who_sit_are_watched_over() {
     room.set(1, 1, TENURE_JOINED, true);
     room.set(2, 2, TENURE_JOINING, true);
     room.set(3, 2, TENURE_DROPPED, false);
-    for seat in 0..SEATS {
-        mark(seat, 0x8000_0000 + seat as u32);
+    for (seat, life) in (0..SEATS).zip(0x8000_0000..) {
+        mark(seat, life);
     }
     let lives = |role| -> Vec<u32> {
         room.claims.lives_of(role).iter().map(|word| life::look(word) & 0xFF).collect()

@@ -5,12 +5,13 @@ use crate::layout::TENURE_JOINED;
 use crate::layout::spsc::{CONSUMER_REGION_BYTES, PRODUCER_REGION_BYTES};
 
 const CAPACITY: u64 = 4;
+const DATA_BYTES: usize = 32;
 
 fn parts() -> Parts {
     Parts {
         producer: Region::on_heap(PRODUCER_REGION_BYTES).unwrap(),
         consumer: Region::on_heap(CONSUMER_REGION_BYTES).unwrap(),
-        data: Region::on_heap(CAPACITY as usize * 8).unwrap(),
+        data: Region::on_heap(DATA_BYTES).unwrap(),
     }
 }
 
