@@ -10,7 +10,7 @@ use shm_ring::layout::spsc::{
     PRODUCER_SEAT_OFFSET, PRODUCER_WAIT_OFFSET, SLEEP_OFFSET,
 };
 use shm_ring::layout::{NOTICE_POISONED, NOTICE_REMOVED};
-use shm_ring::{Consumer, End, Error, Producer, WaitStrategy, remove_forced};
+use shm_ring::{Consumer, End, Error, Producer, WaitStrategy, inspect, remove_forced};
 use std::time::{Duration, Instant};
 
 const PRODUCERS_WAIT: usize = PRODUCER_REGION_OFFSET + PRODUCER_WAIT_OFFSET;
@@ -97,4 +97,24 @@ fn what_is_left_of_older_tenures_is_not_told() {
     let _second = Producer::open(&name.0).unwrap();
     name.scribble(died, &(1_u64 << 2 | 1 << 3).to_le_bytes());
     assert!(matches!(received(&mut consumer), Err(Error::Disconnected(End::Closed))));
+}
+
+/// Whichever side left it, a notice is shown, and refuses newcomers.
+#[test]
+fn notices_are_shown_and_refuse_newcomers() {
+    for side in [PRODUCERS_WAIT, CONSUMERS_WAIT] {
+        for notice in [0, NOTICE_POISONED, NOTICE_REMOVED] {
+            let (name, producer, consumer) = pair("shown");
+            drop((producer, consumer));
+            name.scribble(side + NOTICE_OFFSET, &notice.to_le_bytes());
+            let status = inspect(&name.0).unwrap();
+            let expected = (notice == NOTICE_POISONED, notice == NOTICE_REMOVED);
+            assert_eq!((status.poisoned, status.removed), expected);
+            match (notice, Producer::open(&name.0)) {
+                (0, Ok(_)) | (NOTICE_POISONED, Err(Error::Corrupt(_))) => {}
+                (NOTICE_REMOVED, Err(error)) if error.is_not_found() => {}
+                (_, other) => panic!("{notice}: {other:?}"),
+            }
+        }
+    }
 }

@@ -365,4 +365,19 @@ mod tests {
             assert_eq!(word.load(Ordering::Relaxed), now); // one thread
         }
     }
+    /// Where each word of a role lies.
+    #[test]
+    fn words_of_a_role_lie_where_the_layout_says() {
+        let room = Room::new();
+        for (role, at) in [(Role::Sender, 256), (Role::Receiver, 296)] {
+            for (word, value) in (at..at + 40).step_by(8).zip(at as u64..) {
+                room.parts.common.write_value(word, &value).unwrap();
+            }
+            let words = RoleWords::of(&room.parts, role).unwrap();
+            let RoleWords { joins, leaves, last_dropped, last_died, told } = &words;
+            let found =
+                [joins, leaves, last_dropped, last_died, told].map(|word| word.load(Ordering::Relaxed)); // one thread
+            assert_eq!(found, [0, 1, 2, 3, 4].map(|index| at as u64 + index));
+        }
+    }
 }
