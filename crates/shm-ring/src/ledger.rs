@@ -148,4 +148,35 @@ mod tests {
             stop.store(true, Ordering::Relaxed); // only ends the test
         });
     }
+    #[test]
+    fn a_position_is_believed_up_to_the_greatest() {
+        for entry in 0..2 {
+            for (position, possible) in [(POSITION_MAX, true), (POSITION_MAX + 8, false), (12, false)] {
+                let region = Region::on_heap(128).unwrap();
+                let at = 32 + entry * LEDGER_ENTRY_BYTES + LEDGER_POSITION_OFFSET;
+                region.write_value(at, &position).unwrap();
+                assert_eq!(
+                    read(&region, 32).map(|balance| balance.position).ok(),
+                    possible.then_some(position)
+                );
+                assert_eq!(Ledger::resume(&region, 32).is_ok(), possible);
+            }
+        }
+    }
+
+    /// Whoever takes over fills the entry that does not count.
+    #[test]
+    fn a_successor_goes_on_behind_the_newer_entry() {
+        let region = Region::on_heap(128).unwrap();
+        let mut ledger = Ledger::resume(&region, 32).unwrap();
+        for (step, messages) in [(1, 3), (2, 0), (3, 5)] {
+            let before = ledger.balance();
+            ledger.advance(step * 64, messages);
+            let now = Balance { position: step * 64, count: before.count + messages };
+            assert_eq!((ledger.balance(), read(&region, 32).unwrap()), (now, now));
+            let others = [0, 1].map(|entry| read_entry(&region, 32, entry).unwrap());
+            assert!(others.contains(&before) && others.contains(&now));
+            ledger = Ledger::resume(&region, 32).unwrap();
+        }
+    }
 }

@@ -189,4 +189,37 @@ mod tests {
             }
         }
     }
+    #[test]
+    fn a_pad_is_shorter_than_half_a_ring_and_says_nothing_else() {
+        assert_eq!(decode(pad(120), 136, CAPACITY).unwrap(), Found::Pad(256));
+        assert_eq!(decode(pad(8), 504, CAPACITY).unwrap(), Found::Pad(512));
+        assert!(decode(pad(128), 128, CAPACITY).is_err());
+        assert!(decode(pad(16) | 1 << TAG_SHIFT, 240, CAPACITY).is_err());
+        assert!(decode(pad(24), 240, CAPACITY).is_err());
+    }
+
+    #[test]
+    fn half_a_ring_up_to_the_end_is_a_message() {
+        for position in [0, 64, 128] {
+            let record = Record { start: position, header: NonZero::new(message(120, 0, None)).unwrap() };
+            assert_eq!(decode(message(120, 0, None), position, CAPACITY).unwrap(), Found::Message(record));
+        }
+        assert!(decode(message(120, 0, None), 136, CAPACITY).is_err());
+    }
+
+    #[test]
+    fn a_kind_is_a_message_a_pad_or_the_first_message_of_a_tenure() {
+        for kind in 0..=255_u64 {
+            match decode(kind << LENGTH_BITS | 1, 0, CAPACITY) {
+                Ok(Found::Message(record)) if kind == 1 => assert_eq!(record.first_of(), None),
+                Ok(Found::Message(record)) => {
+                    assert!((64..128).contains(&kind), "{kind}");
+                    assert_eq!(record.first_of().map(u64::from), Some(kind - 64));
+                    assert_eq!(message(1, 0, Some(kind)), kind << LENGTH_BITS | 1);
+                }
+                Ok(found) => panic!("{kind}: {found:?}"),
+                Err(_) => assert!(kind != 1 && !(64..128).contains(&kind), "{kind}"),
+            }
+        }
+    }
 }

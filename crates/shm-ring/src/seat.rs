@@ -316,4 +316,90 @@ mod tests {
         }
         assert_eq!(Tenure::of(257).unwrap().word(), 257);
     }
+    fn ring() -> Parts {
+        Parts::of(&Region::on_heap(8192).unwrap(), &Geometry::bytes(64).unwrap()).unwrap()
+    }
+
+    fn set(parts: &Parts, word: u64) {
+        parts.producer.write_value(PRODUCER_SEAT_OFFSET + TENURE_OFFSET, &word).unwrap();
+    }
+
+    fn word(parts: &Parts, field: usize) -> u64 {
+        parts.producer.read_value(PRODUCER_SEAT_OFFSET + field).unwrap()
+    }
+
+    #[test]
+    fn tenures_are_numbered_up_to_a_limit() {
+        for (number, possible) in [(TENURE_NUMBER_MAX, true), (TENURE_NUMBER_MAX + 1, false), (0, false)] {
+            for state in [TENURE_JOINED, TENURE_CLOSED, TENURE_DROPPED] {
+                let tenure = Tenure { number, state };
+                assert_eq!(Tenure::of(tenure.word()).ok(), possible.then_some(tenure));
+            }
+        }
+        let parts = ring();
+        for (number, possible) in [(TENURE_NUMBER_MAX - 1, true), (TENURE_NUMBER_MAX, false)] {
+            set(&parts, Tenure { number, state: TENURE_CLOSED }.word());
+            let own = OwnSeat::fresh(&parts.producer, Role::Producer);
+            assert_eq!(own.map(|own| own.number()).ok(), possible.then_some(number + 1));
+        }
+    }
+
+    #[test]
+    fn a_word_and_a_lock_say_who_is_there() {
+        let (parts, object) = (ring(), shm_core::Memfd::new("seat").create(4096).unwrap());
+        let seat = Seat::of(&parts, Role::Producer).unwrap();
+        let kernel = Some(Witness::Lock(&object)); // on which nobody has a lock
+        for (word, told, asked) in [
+            (0, Presence::NeverCame, Presence::NeverCame),
+            (5 << 8 | TENURE_JOINED, Presence::Sits(5), Presence::Gone(5, End::Died)),
+            (5 << 8 | TENURE_CLOSED, Presence::Gone(5, End::Closed), Presence::Gone(5, End::Closed)),
+            (5 << 8 | TENURE_DROPPED, Presence::Gone(5, End::Dropped), Presence::Gone(5, End::Dropped)),
+        ] {
+            set(&parts, word);
+            assert_eq!((seat.presence(None).unwrap(), seat.presence(kernel).unwrap()), (told, asked));
+        }
+    }
+
+    /// How the last tenure ended is noted by the next one, over what its predecessor 64 tenures ago left.
+    #[test]
+    fn whoever_sits_down_notes_how_the_last_one_ended() {
+        for (state, died, dropped) in
+            [(TENURE_JOINED, true, false), (TENURE_DROPPED, false, true), (TENURE_CLOSED, false, false)]
+        {
+            for (before, bit) in [(0, 1 << 6), (u64::MAX, 1 << 6)] {
+                let parts = ring();
+                set(&parts, 70 << 8 | state);
+                for field in [DIED_BITS_OFFSET, DROPPED_BITS_OFFSET] {
+                    parts.producer.write_value(PRODUCER_SEAT_OFFSET + field, &before).unwrap();
+                }
+                let own = OwnSeat::fresh(&parts.producer, Role::Producer).unwrap();
+                own.sit(Start { position: 640, count: 7 });
+                let bits = |set| if set { before | bit } else { before & !bit };
+                assert_eq!(word(&parts, DIED_BITS_OFFSET), bits(died));
+                assert_eq!(word(&parts, DROPPED_BITS_OFFSET), bits(dropped));
+                assert_eq!(word(&parts, TENURE_OFFSET), 71 << 8 | TENURE_JOINED);
+                assert_eq!((word(&parts, BEGAN_OFFSET), word(&parts, BEGAN_COUNT_OFFSET)), (640, 7));
+                let seat = Seat::of(&parts, Role::Producer).unwrap();
+                assert_eq!((seat.pid(), seat.began_count()), (std::process::id(), 7));
+                own.leave(false);
+                assert_eq!(word(&parts, TENURE_OFFSET), 71 << 8 | TENURE_DROPPED);
+                own.leave(true);
+                assert_eq!(word(&parts, TENURE_OFFSET), 71 << 8 | TENURE_CLOSED);
+            }
+        }
+    }
+
+    /// Of more than 64 tenures all bits count; of fewer, each its own.
+    #[test]
+    fn each_tenure_has_a_bit() {
+        let parts = ring();
+        let seat = Seat::of(&parts, Role::Producer).unwrap();
+        for tenure in 1..=130_u64 {
+            let bit = 1_u64 << (tenure % 64);
+            parts.producer.write_value(PRODUCER_SEAT_OFFSET + DIED_BITS_OFFSET, &bit).unwrap();
+            assert_eq!(seat.worst_end(tenure - 1, tenure), End::Died, "{tenure}");
+            assert_eq!(seat.worst_end(tenure, tenure + 63), End::Closed, "{tenure}");
+            assert_eq!(seat.worst_end(tenure, tenure + 64), End::Died, "{tenure}");
+        }
+    }
 }

@@ -167,3 +167,85 @@ pub(crate) fn full_waits_and_dropped(parts: &Parts) -> Result<(u64, u64)> {
     };
     Ok((read(FULL_WAITS_OFFSET)?, read(DROPPED_OFFSET)?))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::layout::spsc::{CONSUMER_REGION_BYTES, LEDGER_COUNT_OFFSET, PRODUCER_REGION_BYTES};
+
+    fn parts() -> Parts {
+        Parts {
+            producer: Region::on_heap(PRODUCER_REGION_BYTES).unwrap(),
+            consumer: Region::on_heap(CONSUMER_REGION_BYTES).unwrap(),
+            data: Region::on_heap(64).unwrap(),
+        }
+    }
+
+    fn set_sent(parts: &Parts, count: u64) {
+        parts.producer.write_value(TAIL_OFFSET + LEDGER_COUNT_OFFSET, &count).unwrap();
+    }
+
+    fn set_received(parts: &Parts, count: u64) {
+        parts.consumer.write_value(CURSOR_OFFSET + LEDGER_COUNT_OFFSET, &count).unwrap();
+    }
+
+    #[test]
+    fn counts_stand_in_ledgers_or_are_indices() {
+        let parts = parts();
+        set_sent(&parts, 7);
+        set_received(&parts, 4);
+        parts.producer.write_value(TAIL_OFFSET, &48_u64).unwrap();
+        parts.consumer.write_value(HEAD_OFFSET, &40_u64).unwrap();
+        assert_eq!(sent(&parts.producer, Kind::SpscBytes).unwrap(), 7);
+        assert_eq!(received(&parts.consumer, Kind::SpscBytes).unwrap(), 4);
+        assert_eq!(sent(&parts.producer, Kind::SpscTyped).unwrap(), 48);
+        assert_eq!(received(&parts.consumer, Kind::SpscTyped).unwrap(), 40);
+    }
+
+    /// Each of the first 1,024 messages is a sample, and from then on every 1,024th.
+    #[test]
+    fn the_most_that_wait_are_sampled() {
+        let parts = parts();
+        let mut statistics = ConsumerStatistics::new(&parts, Kind::SpscBytes).unwrap();
+        for (received, waiting, most) in [
+            (0, 3, 3),
+            (1, 2, 3),
+            (1023, 5, 5),
+            (1024, 6, 6),
+            (1025, 9, 6),
+            (2047, 9, 6),
+            (2048, 10, 10),
+            (3071, 12, 10),
+            (3072, 11, 11),
+        ] {
+            set_sent(&parts, received + waiting);
+            assert_eq!(statistics.waiting(received).unwrap(), waiting);
+            statistics.sample(received, || false);
+            assert_eq!(high_water(&parts).unwrap(), most, "{received}");
+        }
+        // Who is told that it is alone does not look at the producer's count.
+        set_sent(&parts, 4096 + 100);
+        statistics.sample(4096, || true);
+        assert_eq!(high_water(&parts).unwrap(), 11);
+        statistics.seen(4);
+        assert_eq!(high_water(&parts).unwrap(), 11);
+        statistics.seen(14);
+        assert_eq!(high_water(&parts).unwrap(), 14);
+    }
+
+    #[test]
+    fn a_wait_in_many_slices_is_one() {
+        let parts = parts();
+        let mut statistics = ProducerStatistics::new(&parts, Kind::SpscBytes).unwrap();
+        set_received(&parts, 2);
+        assert_eq!((statistics.waiting(5).unwrap(), statistics.waiting(1).unwrap()), (3, 0));
+        for (sent, waits) in [(5, 1), (5, 1), (6, 2), (5, 3)] {
+            statistics.count_full_wait(sent);
+            assert_eq!(full_waits_and_dropped(&parts).unwrap(), (waits, 0));
+        }
+        assert_eq!(high_water(&parts).unwrap(), 4, "6 sent, 2 received");
+        statistics.count_dropped();
+        statistics.count_dropped();
+        assert_eq!(full_waits_and_dropped(&parts).unwrap(), (3, 2));
+    }
+}

@@ -231,3 +231,31 @@ fn every_byte_of_a_small_ring_of_values() {
     assert_eq!(slots, [5, 6, 7, 2, 3, 4, 3, 4, 5, 4, 5, 6]);
     object.finish();
 }
+
+/// Constants that the page tells without naming them, or whose names it uses twice.
+#[test]
+fn the_other_constants_have_the_values_of_the_page() {
+    let spsc = [spsc::PRODUCER_REGION_BYTES, spsc::CONSUMER_REGION_BYTES, spsc::LEDGER_BYTES];
+    assert_eq!(spsc, [512, 640, 32]);
+    let statistics = [spsc::FULL_WAITS_OFFSET, spsc::DROPPED_OFFSET, spsc::HIGH_WATER_OFFSET];
+    assert_eq!(statistics.map(|offset| spsc::PRODUCER_STATISTICS_OFFSET + offset), [384, 392, 400]);
+    assert_eq!(spsc::CONSUMER_STATISTICS_OFFSET + spsc::HIGH_WATER_OFFSET, 528);
+    assert_eq!((spsc::CAPACITY_BYTES_MIN, spsc::CAPACITY_BYTES_MAX), (32, 1_099_511_627_776));
+    let common = [mpmc::COMMON_BYTES, mpmc::NOTICE_OFFSET, mpmc::TOLD_OFFSET, mpmc::ROLE_BYTES];
+    assert_eq!(common, [512, 384, 32, 40]);
+    let seat = [mpmc::SEAT_BYTES, mpmc::TENURE_OFFSET, mpmc::PID_OFFSET, mpmc::LIFE_OFFSET];
+    assert_eq!(seat, [256, 128, 136, 176]);
+    let counts = [
+        mpmc::FULL_WAITS_OFFSET,
+        mpmc::DROPPED_OFFSET,
+        mpmc::HIGH_WATER_OFFSET,
+        mpmc::LOST_OFFSET,
+        mpmc::SENT_OFFSET,
+        mpmc::RECEIVED_OFFSET,
+    ];
+    assert_eq!(counts, [144, 152, 160, 168, 8, 16]);
+    assert_eq!((mpmc::HAND_BLOCK_BITS, mpmc::BLOCKS_MAX), (26, 67_108_863));
+    assert_eq!((mpmc::HAND_UNREAD, mpmc::MESSAGE_BYTES_MAX), (4_503_599_627_370_496, 1_099_511_627_775));
+    assert_eq!([restart::RECORD_BYTES, restart::RECORDS, restart::SIDE_BYTES], [112, 2, 32]);
+    assert_eq!(restart::FLUSH_LOCK_BYTE, 2);
+}

@@ -414,3 +414,15 @@ fn rings_in_memory_have_nothing_to_flush() {
     producer.flush().unwrap();
     drop(other);
 }
+
+/// The lock of a flush goes with the flush, and not with the handle.
+#[test]
+fn a_flush_leaves_the_next_one_its_turn() {
+    let file = File::new("turn");
+    let mut producer = Producer::create(&file.place()).unwrap();
+    let mut consumer = Consumer::open(&file.place()).unwrap();
+    let soon = || Deadline::after(std::time::Duration::from_secs(60));
+    producer.flush_until(soon()).unwrap();
+    consumer.flush_until(soon()).unwrap();
+    producer.flush_until(soon()).unwrap();
+}

@@ -314,4 +314,55 @@ mod tests {
         assert!(new(1 << 25, 8, 8192).is_ok());
         assert!(Geometry::mpmc(Kind::MpmcTyped, 2, 0, 2, false).is_err());
     }
+    #[test]
+    fn limits_are_reached() {
+        let most = Geometry::bytes(CAPACITY_BYTES_MAX).unwrap();
+        assert_eq!((most.capacity, most.object_bytes), (CAPACITY_BYTES_MAX, CAPACITY_BYTES_MAX + 4096));
+        assert_eq!(Geometry::slots(1, CAPACITY_BYTES_MAX).unwrap().data_bytes, CAPACITY_BYTES_MAX);
+        assert!(Geometry::slots(1, CAPACITY_BYTES_MAX + 1).is_err());
+        assert!(Geometry::slots(2, CAPACITY_BYTES_MAX / 2 + 1).is_err());
+        let one = Geometry::slots(1, 1).unwrap();
+        assert_eq!((one.capacity, one.data_bytes, one.data_offset, one.object_bytes), (1, 1, 4096, 8192));
+    }
+
+    /// The sizes of MPMC rings, one by one.
+    #[test]
+    fn mpmc_rings_lie_as_the_layout_says() {
+        let ring = |kind| Geometry::mpmc(kind, 600, 64, 20, true).unwrap();
+        let bytes = ring(Kind::MpmcBytes);
+        // Seats from 1024 on, 256 bytes each; slots from 6144 on, 8 bytes each; then blocks, from a page's border on.
+        assert_eq!((bytes.capacity, bytes.participants, bytes.message_bytes), (1024, 20, 64));
+        assert_eq!((bytes.block_bytes, bytes.data_offset), (128, 16384));
+        assert_eq!((bytes.data_bytes, bytes.object_bytes), (128 * 1044, 151_552));
+        assert_eq!(bytes.words(), [1024, 64, 16384, 128 * 1044, 20, 6144, 128, 0]);
+        assert_eq!(ring(Kind::MpmcTyped).block_bytes, 64);
+        assert_eq!(Geometry::slots(3, 24).unwrap().words(), [4, 24, 4096, 96, 0, 0, 0, 0]);
+    }
+
+    #[test]
+    fn the_largest_mpmc_rings_can_be_had_and_no_larger_ones() {
+        let new = |capacity, message_bytes, participants| {
+            Geometry::mpmc(Kind::MpmcTyped, capacity, message_bytes, participants, false)
+        };
+        assert_eq!(new(1 << 25, 64, 2).unwrap().capacity, 1 << 25);
+        assert!(new((1 << 25) + 1, 64, 2).is_err());
+        // 1 TiB in blocks of 4 + 4 participants, and one unit more.
+        assert_eq!(new(4, 1 << 37, 4).unwrap().data_bytes, CAPACITY_BYTES_MAX);
+        assert!(new(4, (1 << 37) + 1, 4).is_err());
+        assert!(Geometry::mpmc(Kind::MpmcBytes, 2, mpmc::MESSAGE_BYTES_MAX, 2, false).is_err(), "4 TiB");
+        assert_eq!(new(1, 1, 2).unwrap().capacity, 2);
+    }
+
+    #[test]
+    fn kinds_are_what_they_are() {
+        let all = [Kind::SpscBytes, Kind::SpscTyped, Kind::MpmcBytes, Kind::MpmcTyped];
+        assert_eq!(all.map(Kind::is_mpmc), [false, false, true, true]);
+        assert_eq!(all.map(Kind::is_typed), [false, true, false, true]);
+        assert_eq!(all.map(|kind| Kind::from_code(kind.code())), all.map(Some));
+        assert_eq!((Kind::from_code(0), Kind::from_code(5)), (None, None));
+        for kind in all {
+            let (many, typed) = (kind.describe().contains("mpmc"), kind.describe().contains("typed"));
+            assert_eq!((many, typed), (kind.is_mpmc(), kind.is_typed()));
+        }
+    }
 }

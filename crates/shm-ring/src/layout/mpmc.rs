@@ -171,3 +171,44 @@ impl Parts {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_block_has_as_many_bits_as_its_number_needs() {
+        let bits = [3, 4, 5, 8, 9, 1 << 20, (1 << 20) + 1, BLOCKS_MAX].map(slot_block_bits);
+        assert_eq!(bits, [2, 2, 3, 3, 4, 20, 21, 26]);
+        assert_eq!([2, 3, 64].map(slots_offset), [1536, 1792, 17_408]);
+    }
+
+    #[test]
+    fn limits_of_a_geometry_are_reached_and_not_passed() {
+        let possible = |capacity, participants, bytes| check(capacity, participants, bytes).is_ok();
+        for (participants, fine) in [(0, false), (1, false), (2, true), (8192, true), (8193, false)] {
+            assert_eq!(possible(1 << 20, participants, 0), fine, "{participants}");
+        }
+        assert!(!possible(1, 2, 0) && possible(2, 2, 0));
+        assert!(possible(1 << 25, 8192, 0) && !possible(1 << 26, 2, 0));
+        assert!(possible(2, 2, MESSAGE_BYTES_MAX) && !possible(2, 2, MESSAGE_BYTES_MAX + 1));
+        // Bits of a slot word for the block's number, and what is left of 54 for positions.
+        for (capacity, most) in [(2, 1022), (4, 2044), (8, 4088), (16, 8176)] {
+            assert!(possible(capacity, most, 0), "{capacity}");
+            assert!(!possible(capacity, most + 1, 0), "{capacity}");
+        }
+        assert!(possible(32, 8160, 0) && possible(32, 8192, 0));
+    }
+
+    #[test]
+    fn the_parts_lie_one_behind_the_other() {
+        let geometry = Geometry::mpmc(crate::layout::Kind::MpmcBytes, 4, 100, 3, false).unwrap();
+        let region = Region::on_heap(usize::try_from(geometry.object_bytes).unwrap()).unwrap();
+        let parts = Parts::of(&region, &geometry).unwrap();
+        let place = |part: &Region| (part.address() - region.address(), part.bytes());
+        assert_eq!(place(&parts.common), (512, 512));
+        assert_eq!(place(&parts.seats), (1024, 768));
+        assert_eq!(place(&parts.slots), (1792, 32));
+        assert_eq!(place(&parts.blocks), (4096, 7 * 128));
+    }
+}

@@ -139,3 +139,20 @@ impl Parts {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_parts_lie_where_the_constants_say() {
+        let geometry = Geometry::bytes(4096).unwrap();
+        let region = Region::on_heap(8192).unwrap();
+        let parts = Parts::of(&region, &geometry).unwrap();
+        let place = |part: &Region| (part.address() - region.address(), part.bytes());
+        assert_eq!(place(&parts.producer), (512, 512));
+        assert_eq!(place(&parts.consumer), (1024, 640));
+        assert_eq!(place(&parts.data), (4096, 4096));
+        assert_eq!([Role::Producer, Role::Consumer].map(life_offset), [664, 1304]);
+    }
+}

@@ -95,3 +95,44 @@ impl Blocks {
         Ok(length as usize)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::layout::Kind;
+
+    fn blocks() -> Blocks {
+        let geometry = Geometry::mpmc(Kind::MpmcBytes, 2, 100, 2, false).unwrap();
+        let region = Region::on_heap(usize::try_from(geometry.object_bytes).unwrap()).unwrap();
+        Blocks::new(&Parts::of(&region, &geometry).unwrap(), &geometry)
+    }
+
+    #[test]
+    fn what_is_sealed_is_opened() {
+        let blocks = blocks();
+        assert_eq!((blocks.message_bytes(), blocks.offset(3), blocks.payload_offset(3)), (100, 384, 392));
+        for (block, length, tag) in [(0, 0, 0), (1, 100, 0xFFFF), (3, 7, 0x8001)] {
+            blocks.seal(block, length, tag).unwrap();
+            let placed = blocks.open(block).unwrap();
+            assert_eq!(
+                (placed.offset, placed.length, placed.tag),
+                (blocks.payload_offset(block), length, tag)
+            );
+        }
+        assert_eq!(blocks.open(0).unwrap().length, 0, "each block has a header of its own");
+    }
+
+    #[test]
+    fn impossible_headers_are_corrupt() {
+        let blocks = blocks();
+        assert_eq!(blocks.length(100).unwrap(), 100);
+        assert!(blocks.length(101).is_err());
+        for bit in 0..64 {
+            let tag_only = bit >= TAG_SHIFT;
+            let short = bit < 7 && 1 << bit <= 100;
+            assert_eq!(blocks.length(1 << bit).is_ok(), tag_only || short, "bit {bit}");
+        }
+        blocks.region.write_value(blocks.offset(2), &101_u64).unwrap();
+        assert!(matches!(blocks.open(2), Err(Error::Corrupt(_))));
+    }
+}

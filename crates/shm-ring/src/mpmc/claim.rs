@@ -20,6 +20,8 @@ use std::time::Duration;
 
 #[cfg(all(test, loom))]
 mod model;
+#[cfg(test)]
+mod tests;
 
 /// Between two attempts at seats that are all taken, at first and at most.
 const RETRY: (Duration, Duration) = (Duration::from_micros(100), Duration::from_millis(2));

@@ -45,6 +45,8 @@ use shm_core::{Region, Word, Words};
 
 #[cfg(all(test, loom))]
 mod model;
+#[cfg(test)]
+mod tests;
 
 /// One participant's side of all exchanges.
 #[derive(Debug)]

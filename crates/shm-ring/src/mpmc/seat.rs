@@ -237,6 +237,7 @@ impl Roster {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::layout::{Geometry, Kind};
 
     #[test]
     fn tenures_are_unpacked_as_they_were_packed_and_garbage_is_refused() {
@@ -249,6 +250,134 @@ mod tests {
         assert_eq!(Tenure::unpack(0).unwrap(), Tenure::default());
         for word in [1, 16, 256, 256 + 6, 256 + 32 + 1, u64::MAX] {
             assert!(Tenure::unpack(word).is_err(), "{word}");
+        }
+    }
+    #[test]
+    fn a_tenure_has_a_number_and_says_whether_somebody_sits() {
+        for number in [1, TENURE_NUMBER_MAX] {
+            let tenure = Tenure { number, state: TENURE_JOINED, receives: true };
+            assert_eq!(Tenure::unpack(tenure.pack()).unwrap(), tenure);
+        }
+        for number in [0, TENURE_NUMBER_MAX + 1] {
+            assert!(Tenure::unpack(Tenure { number, state: TENURE_JOINED, receives: false }.pack()).is_err());
+        }
+        assert!(Tenure::unpack(TENURE_RECEIVER).is_err());
+        let sits = |state| Tenure { number: 1, state, receives: false }.is_sitting();
+        assert_eq!([0, TENURE_JOINED, TENURE_JOINING].map(sits), [false, true, true]);
+        assert_eq!([TENURE_CLOSED, TENURE_DROPPED, TENURE_DIED].map(sits), [false; 3]);
+    }
+
+    const SEATS: u64 = 4;
+
+    struct Room {
+        parts: Parts,
+        roster: Roster,
+        senders: RoleWords,
+    }
+
+    impl Room {
+        fn new() -> Self {
+            let geometry = Geometry::mpmc(Kind::MpmcBytes, 2, 8, SEATS, false).unwrap();
+            let region = Region::on_heap(usize::try_from(geometry.object_bytes).unwrap()).unwrap();
+            let parts = Parts::of(&region, &geometry).unwrap();
+            let senders = RoleWords::of(&parts, Role::Sender).unwrap();
+            Self { roster: Roster::of(&parts, SEATS), senders, parts }
+        }
+
+        fn set(&self, seat: u64, number: u64, state: u64, receives: bool) {
+            let word = Tenure { number, state, receives }.pack();
+            self.parts.seats.write_value(seat_offset(seat) + TENURE_OFFSET, &word).unwrap();
+        }
+
+        fn end(&self, after: u64) -> Option<End> {
+            let absence = self.roster.absence(&self.senders, Role::Sender, after, None).unwrap();
+            let joins = self.senders.joins.load(Ordering::Relaxed); // one thread
+            assert!(absence.is_none_or(|absence| absence.joins == joins));
+            absence.map(|absence| absence.end)
+        }
+    }
+
+    #[test]
+    fn the_worst_end_among_those_that_are_asked_for_is_told() {
+        let room = Room::new();
+        assert_eq!(room.end(0), Some(End::Closed), "nobody has come");
+        room.senders.joins.store(7, Ordering::Relaxed); // one thread
+        room.set(3, 9, TENURE_JOINED, true); // a receiver
+        room.set(0, 5, TENURE_CLOSED, false);
+        assert_eq!(room.end(0), Some(End::Closed));
+        room.set(1, 6, TENURE_DROPPED, false);
+        assert_eq!((room.end(5), room.end(6)), (Some(End::Dropped), Some(End::Closed)));
+        room.set(2, 7, TENURE_DIED, false);
+        assert_eq!(
+            (room.end(0), room.end(6), room.end(7)),
+            (Some(End::Died), Some(End::Died), Some(End::Closed))
+        );
+        for state in [TENURE_JOINED, TENURE_JOINING] {
+            room.set(2, 7, state, false);
+            assert_eq!(room.end(0), None, "one sits");
+        }
+    }
+
+    /// How those ended whose seats were taken over since.
+    #[test]
+    fn ends_of_earlier_tenures_are_told_as_well() {
+        let room = Room::new();
+        room.set(0, 9, TENURE_CLOSED, false);
+        room.senders.last_dropped.store(5, Ordering::Relaxed); // one thread
+        assert_eq!((room.end(4), room.end(5)), (Some(End::Dropped), Some(End::Closed)));
+        room.senders.last_died.store(4, Ordering::Relaxed); // one thread
+        assert_eq!(
+            (room.end(3), room.end(4), room.end(5)),
+            (Some(End::Died), Some(End::Dropped), Some(End::Closed))
+        );
+        room.set(1, 8, TENURE_DIED, false);
+        room.senders.last_died.store(0, Ordering::Relaxed); // one thread
+        assert_eq!(room.end(4), Some(End::Died), "a drop does not hide a death");
+    }
+
+    #[test]
+    fn an_end_that_is_still_to_come_was_not_told() {
+        let room = Room::new();
+        room.senders.joins.store(3, Ordering::Relaxed); // one thread
+        for (told, possible) in [(0, true), (3, true), (4, false)] {
+            room.senders.told.store(told, Ordering::Relaxed); // one thread
+            assert_eq!(room.senders.already_told().ok(), possible.then_some(told));
+        }
+    }
+
+    #[test]
+    fn whoever_comes_or_leaves_is_an_event() {
+        let room = Room::new();
+        assert_eq!(room.senders.events(), (0, 0));
+        room.senders.joins.store(3, Ordering::Relaxed); // one thread
+        room.senders.leaves.store(2, Ordering::Relaxed); // one thread
+        assert_eq!(room.senders.events(), (3, 2));
+        let receivers = RoleWords::of(&room.parts, Role::Receiver).unwrap();
+        assert_eq!(receivers.events(), (0, 0));
+    }
+
+    #[test]
+    fn words_are_only_raised() {
+        let room = Room::new();
+        let word = &room.senders.told;
+        for (value, now) in [(5, 5), (3, 5), (5, 5), (6, 6)] {
+            raise(word, value);
+            assert_eq!(word.load(Ordering::Relaxed), now); // one thread
+        }
+    }
+    /// Where each word of a role lies.
+    #[test]
+    fn words_of_a_role_lie_where_the_layout_says() {
+        let room = Room::new();
+        for (role, at) in [(Role::Sender, 256), (Role::Receiver, 296)] {
+            for (word, value) in (at..at + 40).step_by(8).zip(at as u64..) {
+                room.parts.common.write_value(word, &value).unwrap();
+            }
+            let words = RoleWords::of(&room.parts, role).unwrap();
+            let RoleWords { joins, leaves, last_dropped, last_died, told } = &words;
+            let found =
+                [joins, leaves, last_dropped, last_died, told].map(|word| word.load(Ordering::Relaxed)); // one thread
+            assert_eq!(found, [0, 1, 2, 3, 4].map(|index| at as u64 + index));
         }
     }
 }

@@ -139,4 +139,32 @@ mod tests {
         assert_eq!([0, 3, 4, 8].map(|position| format.empty_sequence(position)), [0, 0, 2, 4]);
         assert!(format.position_max() >= 1 << 54);
     }
+    #[test]
+    fn a_slot_tells_the_first_position_that_may_not_be_passed() {
+        let format = format(4, 2);
+        for (position, sequence, sender, receiver) in [
+            (1, 0, 0, 0), // nothing was sent there
+            (1, 1, 2, 0), // message 1 is there
+            (1, 2, 2, 2), // and was received
+            (1, 3, 6, 2), // message 5 is there
+            (5, 3, 6, 2),
+            (0, 4, 5, 5),
+            (3, 5, 12, 8),
+        ] {
+            assert_eq!(format.next_after(position, sequence, true), sender, "{position} {sequence}");
+            assert_eq!(format.next_after(position, sequence, false), receiver, "{position} {sequence}");
+        }
+        assert_eq!([false, true].map(|sends| format.wanted_sequence(9, sends)), [5, 4]);
+    }
+
+    #[test]
+    fn positions_last_as_long_as_sequences() {
+        // Bits of sequence and of slot, without the one that says full.
+        assert_eq!(format(2, 1022).position_max(), 1 << 54);
+        assert_eq!(format(8, 1016).position_max(), 1 << 56);
+        assert_eq!(format(4, 2).position_max(), 1 << 62);
+        assert_eq!(format(1 << 20, 1 << 13).position_max(), 1 << 62);
+        assert_eq!((format(4, 3).capacity(), format(4, 3).blocks()), (4, 7));
+        assert_eq!(SlotFormat::byte_position(5), 40);
+    }
 }

@@ -85,4 +85,15 @@ mod tests {
     fn expected(word: u64) -> u64 {
         (0xCBF2_9CE4_8422_2325_u64 ^ word).wrapping_mul(0x9E37_79B9_7F4A_7C15).rotate_left(29)
     }
+    #[test]
+    fn chunks_and_words_end_where_the_bytes_do() {
+        let region = Region::on_heap(2 * CHUNK_BYTES + 16).unwrap();
+        region.copy_in(0, &vec![9; 2 * CHUNK_BYTES + 16]).unwrap();
+        for length in [0, 1, 7, 8, 9, CHUNK_BYTES - 1, CHUNK_BYTES, CHUNK_BYTES + 1, 2 * CHUNK_BYTES] {
+            let (mut of_region, mut of_bytes) = (Digest::new(), Digest::new());
+            of_region.region(&region, 5, length).unwrap();
+            of_bytes.bytes(&vec![9; length]);
+            assert_eq!(of_region, of_bytes, "{length}");
+        }
+    }
 }

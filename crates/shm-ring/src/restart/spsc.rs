@@ -174,3 +174,144 @@ pub(super) fn give(region: &Region, geometry: &Geometry, snapshot: &Snapshot) ->
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::layout::TENURE_JOINED;
+    use crate::spsc::bytes::{Reader, Writer};
+
+    fn region() -> Region {
+        Region::on_heap(8192).unwrap()
+    }
+
+    fn set(region: &Region, offset: usize, value: u64) {
+        region.write_value(offset, &value).unwrap();
+    }
+
+    fn get(region: &Region, offset: usize) -> u64 {
+        region.read_value(offset).unwrap()
+    }
+
+    /// Both seats hold words that differ, so that none is taken for another.
+    fn sides(parts: &Parts) -> (Side, Side) {
+        let side = |from: u64| Side {
+            tenure: from << 8 | TENURE_JOINED,
+            dropped: from + 1,
+            died: from + 2,
+            told: from + 3,
+        };
+        let (sending, receiving) = (side(100), side(200));
+        for (region, seat, side) in [
+            (&parts.producer, PRODUCER_SEAT_OFFSET, sending),
+            (&parts.consumer, CONSUMER_SEAT_OFFSET, receiving),
+        ] {
+            set(region, seat + TENURE_OFFSET, side.tenure);
+            set(region, seat + DROPPED_BITS_OFFSET, side.dropped);
+            set(region, seat + DIED_BITS_OFFSET, side.died);
+            set(region, seat + TOLD_OFFSET, side.told);
+        }
+        (sending, receiving)
+    }
+
+    fn garble(parts: &Parts) {
+        for part in [&parts.producer, &parts.consumer] {
+            part.copy_in(0, &vec![0xEE; part.bytes()]).unwrap();
+        }
+    }
+
+    /// What is set up again is what was noted, word by word; but the notices stay.
+    #[test]
+    fn a_ring_of_bytes_is_set_up_as_it_was_noted() {
+        let geometry = Geometry::bytes(64).unwrap();
+        let region = region();
+        let parts = Parts::of(&region, &geometry).unwrap();
+        let mut writer = Writer::resume(&parts, 1).unwrap();
+        let mut reader = Reader::resume(&parts).unwrap();
+        for length in [0, 8, 16] {
+            let reserved = writer.reserve(length).unwrap();
+            writer.stage(&reserved, length, 0).unwrap();
+            writer.publish().unwrap();
+        }
+        for _ in 0..2 {
+            let record = reader.peek().unwrap().unwrap();
+            reader.accept(&record);
+            reader.take(record.end(), 1);
+        }
+        let (sending, receiving) = sides(&parts);
+        let snapshot = take(&region, &geometry, || Ok(())).unwrap();
+        assert_eq!((snapshot.first, snapshot.end, snapshot.count), (24, 48, 3));
+        assert_eq!((snapshot.sending, snapshot.receiving), (sending, receiving));
+        // As a producer leaves it that was killed before it counted, and a consumer that was faster.
+        parts.producer.copy_in(TAIL_OFFSET, &[0; 32]).unwrap();
+        assert_eq!(take(&region, &geometry, || Ok(())).unwrap(), snapshot);
+
+        garble(&parts);
+        parts.data.write_value(48, &u64::MAX).unwrap();
+        give(&region, &geometry, &snapshot).unwrap();
+        let (producer, consumer) = (&parts.producer, &parts.consumer);
+        let tail = [0, 8, 16, 24].map(|field| get(producer, TAIL_OFFSET + field));
+        let cursor = [0, 8, 16, 24].map(|field| get(consumer, CURSOR_OFFSET + field));
+        assert_eq!((tail, cursor, get(consumer, HEAD_OFFSET)), ([48, 3, 0, 0], [24, 2, 0, 0], 24));
+        let seat = |region, seat: usize| [0, 8, 16, 24, 32, 40, 48].map(|field| get(region, seat + field));
+        let Side { tenure, dropped, died, told } = sending;
+        assert_eq!(seat(producer, PRODUCER_SEAT_OFFSET), [tenure, 0, dropped, died, 48, told, 3]);
+        let Side { tenure, dropped, died, told } = receiving;
+        assert_eq!(seat(consumer, CONSUMER_SEAT_OFFSET), [tenure, 0, dropped, died, 24, told, 2]);
+        let notice = |region: &Region, wait: usize| region.read_value::<u32>(wait + NOTICE_OFFSET).unwrap();
+        let notices = (notice(producer, PRODUCER_WAIT_OFFSET), notice(consumer, CONSUMER_WAIT_OFFSET));
+        assert_eq!(notices, (0xEEEE_EEEE, 0xEEEE_EEEE));
+        for (region, wait) in [(producer, PRODUCER_WAIT_OFFSET), (consumer, CONSUMER_WAIT_OFFSET)] {
+            let words: [u32; 7] = region.read_value(wait).unwrap();
+            assert_eq!(words, [0, 0, 0, 0, 0xEEEE_EEEE, 0, 0]);
+        }
+        assert_eq!(parts.data.read_value::<u64>(48).unwrap(), 0);
+        assert_eq!(verify(&region, &geometry, &snapshot).unwrap(), 1);
+        for at in [24, 32, 47] {
+            let byte: u8 = parts.data.read_value(at).unwrap();
+            parts.data.write_value(at, &(byte ^ 1)).unwrap();
+            assert!(verify(&region, &geometry, &snapshot).is_err(), "{at}");
+            parts.data.write_value(at, &byte).unwrap();
+        }
+    }
+
+    #[test]
+    fn a_full_ring_of_values_is_set_up_as_it_was_noted() {
+        let geometry = Geometry::slots(4, 3).unwrap();
+        let region = region();
+        let parts = Parts::of(&region, &geometry).unwrap();
+        parts.data.copy_in(0, b"ABCDEFGHIJKL").unwrap();
+        set(&parts.consumer, HEAD_OFFSET, 6);
+        set(&parts.producer, TAIL_OFFSET, 10);
+        let snapshot = take(&region, &geometry, || Ok(())).unwrap();
+        assert_eq!((snapshot.first, snapshot.end, snapshot.count), (6, 10, 10));
+        let mut digest = Digest::new();
+        digest.bytes(b"GHIJKL");
+        digest.bytes(b"ABCDEF");
+        assert_eq!(snapshot.digest, digest.value());
+        garble(&parts);
+        give(&region, &geometry, &snapshot).unwrap();
+        assert_eq!((get(&parts.producer, TAIL_OFFSET), get(&parts.consumer, HEAD_OFFSET)), (10, 6));
+        assert_eq!(get(&parts.consumer, CONSUMER_SEAT_OFFSET + BEGAN_COUNT_OFFSET), 6);
+        assert_eq!(verify(&region, &geometry, &snapshot).unwrap(), 4);
+    }
+
+    #[test]
+    fn positions_that_can_not_be_are_not_believed() {
+        let geometry = Geometry::slots(4, 8).unwrap();
+        let parts = Parts::of(&region(), &geometry).unwrap();
+        for (first, end, possible) in [
+            (0, 0, true),
+            (0, 4, true),
+            (0, 5, false),
+            (0, 9, false),
+            (1, 0, false),
+            (POSITION_MAX, POSITION_MAX, true),
+            (POSITION_MAX, POSITION_MAX + 1, false),
+            (POSITION_MAX + 2, POSITION_MAX + 3, false),
+        ] {
+            let snapshot = Snapshot { first, end, ..Snapshot::default() };
+            assert_eq!(digest(&parts, &geometry, &snapshot).is_ok(), possible, "{first} {end}");
+        }
+    }
+}

@@ -27,6 +27,8 @@
 #[cfg(all(test, loom))]
 mod model;
 mod reader;
+#[cfg(test)]
+mod tests;
 mod writer;
 
 use crate::error::{Error, Result};

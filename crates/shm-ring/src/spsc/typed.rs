@@ -20,6 +20,8 @@ use std::marker::PhantomData;
 
 #[cfg(all(test, loom))]
 mod model;
+#[cfg(test)]
+mod tests;
 
 /// Slots and the position that counts them.
 #[derive(Debug)]

@@ -198,4 +198,39 @@ mod tests {
         assert!(crowd.notify());
         assert!(!crowd.notify());
     }
+    /// Every value that the word ever has is new, for as many generations as it has bits.
+    #[test]
+    fn each_step_begins_a_generation() {
+        assert_eq!(next(0, WAIT_ARMED), 1 << WAIT_STATE_BITS | WAIT_ARMED);
+        assert_eq!(next(5 << WAIT_STATE_BITS | WAIT_ARMED, WAIT_WAKING), 6 << WAIT_STATE_BITS | WAIT_WAKING);
+        assert_eq!(next(u32::MAX, WAIT_ARMED), WAIT_ARMED);
+        let crowd = crowd();
+        assert_eq!(crowd.arm(), 1 << WAIT_STATE_BITS | WAIT_ARMED);
+        crowd.notify();
+        let idle = crowd.word.load(Ordering::Relaxed); // one thread
+        assert_eq!(idle, 2 << WAIT_STATE_BITS | WAIT_IDLE);
+        assert_eq!(crowd.arm(), 3 << WAIT_STATE_BITS | WAIT_ARMED);
+        assert!(crowd.announce());
+        assert!(!crowd.announce());
+        assert!(!crowd.wake(0), "somebody else has woken all");
+    }
+
+    /// Whoever learns of a death wakes the others, who sleep on the word only.
+    #[test]
+    fn whoever_learns_of_a_death_wakes_the_others() {
+        let region = Region::on_heap(128).unwrap();
+        let crowd = Crowd::new(&region, 0).unwrap();
+        let life = region.word::<u32>(64).unwrap();
+        let mut vigil = Vigil::new(false);
+        vigil.watch([life.reader()]);
+        let armed = crowd.arm();
+        life.store(0xC000_0000, Ordering::Relaxed); // one thread
+        crowd.sleep(armed, Deadline::NEVER, &mut vigil).unwrap(); // for ever otherwise
+        let word = crowd.word.load(Ordering::Relaxed); // one thread
+        assert_eq!(word & STATE_MASK, WAIT_IDLE);
+        let armed = crowd.arm();
+        crowd.sleep(armed, Deadline::after(std::time::Duration::from_millis(1)), &mut vigil).unwrap();
+        let word = crowd.word.load(Ordering::Relaxed); // one thread
+        assert_eq!(word, armed, "the same mark is no news");
+    }
 }

@@ -199,4 +199,47 @@ mod tests {
         sleeper.sleep(armed, Deadline::NEVER, &mut Vigil::new(false)).unwrap(); // for ever otherwise
         assert_ne!(sleeper.peer_wake.count(), armed.seen);
     }
+    #[test]
+    fn each_arming_is_odd_and_new_whatever_stood_there() {
+        for before in [0, 1, 2, 7, u64::MAX - 1, u64::MAX] {
+            let (mut sleeper, _) = pair();
+            sleeper.sleep.store(before, Ordering::Relaxed); // one thread
+            sleeper.arm();
+            let armed = sleeper.sleep.load(Ordering::Relaxed); // one thread
+            assert_eq!(armed & 1, 1, "{before}");
+            assert_ne!(armed, before, "{before}");
+            sleeper.disarm();
+            let disarmed = sleeper.sleep.load(Ordering::Relaxed); // one thread
+            assert_eq!(disarmed, armed.wrapping_add(1));
+            sleeper.disarm();
+            let again = sleeper.sleep.load(Ordering::Relaxed); // one thread
+            assert_eq!(again & 1, 0);
+        }
+    }
+
+    #[test]
+    fn notices_stay_and_are_seen_by_both() {
+        let (one, other) = pair();
+        assert_eq!((one.peer_notice(), one.notices()), (0, 0));
+        one.leave_notice(1);
+        one.leave_notice(1);
+        assert_eq!((one.peer_notice(), one.notices()), (0, 1));
+        assert_eq!((other.peer_notice(), other.notices()), (1, 1));
+        other.leave_notice(2);
+        assert_eq!((one.peer_notice(), one.notices(), other.notices()), (2, 3, 3));
+        one.leave_notice(2);
+        assert_eq!((one.notices(), other.notices()), (3, 3));
+    }
+
+    /// Sleeps and wake-ups are counted, wake-ups of a newcomer too.
+    #[test]
+    fn system_calls_are_counted() {
+        let (mut sleeper, mut publisher) = pair();
+        publisher.wake();
+        let armed = sleeper.arm();
+        publisher.wake();
+        sleeper.sleep(armed, Deadline::NEVER, &mut Vigil::new(false)).unwrap(); // for ever otherwise
+        assert_eq!(sleeper.counts(), WaitCounts { sleeps: 1, wakes: 0 });
+        assert_eq!(publisher.counts(), WaitCounts { sleeps: 0, wakes: 2 });
+    }
 }

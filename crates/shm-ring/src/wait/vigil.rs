@@ -171,4 +171,53 @@ mod tests {
             assert!(vigil.sleep_on_what_was_seen((&word, 0), Deadline::NEVER).unwrap()); // for ever otherwise
         }
     }
+    /// After a mark the kernel is asked again and again, less and less often.
+    #[test]
+    fn questions_after_a_mark_become_rarer_up_to_a_limit() {
+        let mut vigil = Vigil::new(false);
+        let end = Deadline::after(Duration::from_secs(3600));
+        vigil.suspicion = Some((PROBE.0, end));
+        for factor in [2, 4, 8, 16] {
+            vigil.probed();
+            assert_eq!(vigil.suspicion.map(|(interval, _)| interval), Some(PROBE.0 * factor));
+        }
+        for _ in 0..3 {
+            vigil.probed();
+            assert_eq!(vigil.suspicion.map(|(interval, _)| interval), Some(PROBE.1));
+        }
+    }
+
+    #[test]
+    fn without_a_suspicion_only_a_backstop_asks() {
+        let mut vigil = Vigil::new(true);
+        let first = vigil.next_probe();
+        assert_ne!(first, Deadline::NEVER);
+        vigil.calm();
+        assert_eq!(vigil.next_probe(), first, "there was nothing to calm");
+        let mut vigil = Vigil::new(false);
+        assert_eq!(vigil.next_probe(), Deadline::NEVER);
+        vigil.probed();
+        assert_eq!(vigil.next_probe(), Deadline::NEVER);
+    }
+
+    /// Of many, one marked is enough; and each is acted upon once.
+    #[test]
+    fn each_mark_counts_once_whichever_word_it_is_in() {
+        let region = Region::on_heap(128).unwrap();
+        let lives = [64, 68, 72].map(|at| region.word::<u32>(at).unwrap());
+        let mut vigil = Vigil::new(false);
+        vigil.watch(lives.each_ref().map(|life| life.reader()));
+        assert!(!vigil.suspects());
+        for life in [&lives[1], &lives[0], &lives[2]] {
+            life.store(MARKED, Ordering::Relaxed); // one thread
+            assert!(vigil.suspects());
+            assert!(!vigil.suspects());
+        }
+        // Others come: what was marked before is not known of them.
+        vigil.watch([lives[0].reader()]);
+        assert!(vigil.suspects());
+        vigil.watch([]);
+        lives[1].store(MARKED | 1, Ordering::Relaxed); // one thread
+        assert!(!vigil.suspects(), "nobody is watched");
+    }
 }

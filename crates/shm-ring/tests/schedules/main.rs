@@ -10,6 +10,7 @@
 #[path = "../common/mod.rs"]
 mod common;
 mod death;
+mod looks;
 mod mpmc;
 mod spsc;
 

@@ -233,7 +233,7 @@ impl Writer {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Reserved {
     pad_bytes: u64,
-    start: u64,
+    pub(super) start: u64,
     /// Bytes of payload it has room for.
     pub(crate) length: usize,
 }

@@ -1,0 +1,120 @@
+//! What stands against calls at a ring of two, and what is told of the other side, where its words are set by hand.
+
+#![allow(missing_docs, clippy::unwrap_used, clippy::panic)]
+
+mod common;
+
+use common::Scratch;
+use shm_ring::layout::spsc::{
+    CONSUMER_REGION_OFFSET, CONSUMER_WAIT_OFFSET, DIED_BITS_OFFSET, NOTICE_OFFSET, PRODUCER_REGION_OFFSET,
+    PRODUCER_SEAT_OFFSET, PRODUCER_WAIT_OFFSET, SLEEP_OFFSET,
+};
+use shm_ring::layout::{NOTICE_POISONED, NOTICE_REMOVED};
+use shm_ring::{Consumer, End, Error, Producer, WaitStrategy, inspect, remove_forced};
+use std::time::{Duration, Instant};
+
+const PRODUCERS_WAIT: usize = PRODUCER_REGION_OFFSET + PRODUCER_WAIT_OFFSET;
+const CONSUMERS_WAIT: usize = CONSUMER_REGION_OFFSET + CONSUMER_WAIT_OFFSET;
+
+fn pair(what: &str) -> (Scratch, Producer, Consumer) {
+    let name = Scratch::new(what);
+    let producer = Producer::builder(&name.0).wait(WaitStrategy::Sleep).create().unwrap();
+    let consumer = Consumer::builder(&name.0).wait(WaitStrategy::Sleep).open().unwrap();
+    (name, producer, consumer)
+}
+
+fn received(consumer: &mut Consumer) -> Result<Vec<u8>, Error> {
+    consumer.try_recv().map(|message| message.to_vec())
+}
+
+/// Garbage stops both sides though messages wait and there is space; a removal stops the sending side only.
+#[test]
+fn notices_are_heeded_at_once() {
+    let (name, mut producer, mut consumer) = pair("poisoned");
+    producer.send(b"x").unwrap();
+    name.scribble(PRODUCERS_WAIT + NOTICE_OFFSET, &NOTICE_POISONED.to_le_bytes());
+    assert!(matches!(received(&mut consumer), Err(Error::Corrupt(_))));
+    name.scribble(CONSUMERS_WAIT + NOTICE_OFFSET, &NOTICE_POISONED.to_le_bytes());
+    assert!(matches!(producer.try_send(b"y"), Err(Error::Corrupt(_))));
+    let (name, mut producer, mut consumer) = pair("removed");
+    producer.send(b"x").unwrap();
+    for notice in [PRODUCERS_WAIT, CONSUMERS_WAIT] {
+        name.scribble(notice + NOTICE_OFFSET, &NOTICE_REMOVED.to_le_bytes());
+    }
+    assert!(matches!(producer.try_send(b"y"), Err(Error::Detached)));
+    assert_eq!(received(&mut consumer).unwrap(), b"x");
+    assert!(matches!(received(&mut consumer), Err(Error::Detached)));
+}
+
+#[test]
+fn a_check_tells_what_stands_against_sending() {
+    let (name, mut producer, _consumer) = pair("check");
+    producer.check().unwrap();
+    remove_forced(&name.0).unwrap();
+    assert!(matches!(producer.check(), Err(Error::Detached)));
+    let name = Scratch::new("check-peer");
+    let mut producer = Producer::builder(&name.0).require_peer(true).create().unwrap();
+    let consumer = Consumer::open(&name.0).unwrap();
+    producer.check().unwrap();
+    drop(consumer);
+    assert!(matches!(producer.check(), Err(Error::Disconnected(End::Dropped))));
+    producer.check().unwrap();
+}
+
+#[test]
+fn sleeps_and_wakes_are_counted_and_leave_the_word_even() {
+    let (name, mut producer, mut consumer) = pair("counts");
+    name.scribble(CONSUMERS_WAIT + SLEEP_OFFSET, &101_u64.to_le_bytes());
+    let before = producer.wait_counts().wakes;
+    producer.send(b"x").unwrap();
+    producer.send(b"x").unwrap();
+    assert_eq!(producer.wait_counts().wakes, before + 1, "once for each arming");
+    assert_eq!(
+        (received(&mut consumer).unwrap(), received(&mut consumer).unwrap()),
+        (vec![b'x'], vec![b'x'])
+    );
+    // It sleeps, unless this process is stopped for longer than that; then again.
+    let begun = Instant::now();
+    while consumer.wait_counts().sleeps == 0 {
+        assert!(matches!(consumer.recv_timeout(Duration::from_millis(1)), Err(Error::TimedOut)));
+        assert!(begun.elapsed() < Duration::from_secs(60));
+    }
+    let mut word = [0; 8];
+    name.read(CONSUMERS_WAIT + SLEEP_OFFSET, &mut word);
+    assert_eq!(u64::from_le_bytes(word) % 2, 0);
+}
+
+/// Bits of tenures that are 64 older than those asked about say nothing of them.
+#[test]
+fn what_is_left_of_older_tenures_is_not_told() {
+    let died = PRODUCER_REGION_OFFSET + PRODUCER_SEAT_OFFSET + DIED_BITS_OFFSET;
+    let (name, producer, mut consumer) = pair("stale");
+    name.scribble(died, &(1_u64 << 1).to_le_bytes());
+    producer.close();
+    assert!(matches!(received(&mut consumer), Err(Error::Disconnected(End::Closed))));
+    let (name, producer, mut consumer) = pair("stale-two");
+    producer.close();
+    let _second = Producer::open(&name.0).unwrap();
+    name.scribble(died, &(1_u64 << 2 | 1 << 3).to_le_bytes());
+    assert!(matches!(received(&mut consumer), Err(Error::Disconnected(End::Closed))));
+}
+
+/// Whichever side left it, a notice is shown, and refuses newcomers.
+#[test]
+fn notices_are_shown_and_refuse_newcomers() {
+    for side in [PRODUCERS_WAIT, CONSUMERS_WAIT] {
+        for notice in [0, NOTICE_POISONED, NOTICE_REMOVED] {
+            let (name, producer, consumer) = pair("shown");
+            drop((producer, consumer));
+            name.scribble(side + NOTICE_OFFSET, &notice.to_le_bytes());
+            let status = inspect(&name.0).unwrap();
+            let expected = (notice == NOTICE_POISONED, notice == NOTICE_REMOVED);
+            assert_eq!((status.poisoned, status.removed), expected);
+            match (notice, Producer::open(&name.0)) {
+                (0, Ok(_)) | (NOTICE_POISONED, Err(Error::Corrupt(_))) => {}
+                (NOTICE_REMOVED, Err(error)) if error.is_not_found() => {}
+                (_, other) => panic!("{notice}: {other:?}"),
+            }
+        }
+    }
+}
