@@ -12,6 +12,7 @@ use std::fmt::Write;
 use std::path::Path;
 
 const METHOD: &str = include_str!("method.md");
+const LOG: &str = include_str!("log.md");
 
 /// Draws the pictures into the folder of the page.
 pub(crate) fn draw(measured: &Measured, docs: &Path) -> Result<()> {
@@ -65,6 +66,7 @@ pub(crate) fn page(measured: &Measured) -> Result<String> {
     kernel(&mut page, measured)?;
     rivals(&mut page, measured)?;
     rest(&mut page, measured)?;
+    page.push_str(LOG);
     Ok(page)
 }
 
@@ -169,10 +171,7 @@ fn many(page: &mut String, measured: &Measured) -> Result<()> {
         writeln!(page, "| {capacity} | {pairs} + {pairs} | {} | {verified} |", rates(&row.runs_m_per_s))?;
     }
     let text = "\nWhat limits it: each message moves two lines, that of its slot and that of its \
-                block, the second known only when the first is there.\n\nTried and dropped, \
-                because every cell lost by it: neighbouring slots spread over 2, 4 or 8 lines; \
-                fetching the block that comes next, or second or fourth next, for reading, for \
-                writing, or both.";
+                block, the second known only when the first is there.";
     Ok(writeln!(page, "{text}")?)
 }
 
