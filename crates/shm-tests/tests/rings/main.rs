@@ -23,6 +23,7 @@ const ROLES: &[(&str, Role)] = &[
     ("receive and say", quiet::receive_and_say),
     ("fork and stay", forked::fork_and_stay),
     ("sit as sender", told::sit_as_sender),
+    ("sit as receiver", told::sit_as_receiver),
     ("wait without backstop", told::wait_without_backstop),
     ("receive from a sealed ring", sealed::receive),
     ("send into a sealed ring", sealed::send_for_ever),
