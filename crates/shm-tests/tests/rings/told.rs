@@ -86,8 +86,8 @@ fn a_consumer_is_told_of_its_producers_death() {
     }
 }
 
-/// Nobody waits here, so nobody looks around: a producer sees the mark in the life word, without a look from time to time.
-/// A sender at a ring of many has too many words to look at; it asks now and then.
+/// Nobody waits here, so nobody looks around: a producer sees the mark in the life word, without a look from time to
+/// time. A sender at a ring of many has too many words to look at; it asks now and then.
 fn who_sends_into_plenty_of_space_is_told_of_a_death() {
     let rings = Rings::new();
     told_while_sending("spsc", &rings, |name| {
