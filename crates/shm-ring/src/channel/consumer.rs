@@ -250,7 +250,8 @@ impl Consumer {
     /// # Errors
     /// [`Corrupt`](Error::Corrupt).
     pub fn is_empty(&self) -> Result<bool> {
-        Ok(self.reader.peek()?.is_none())
+        self.place.ours()?;
+        self.reader.is_empty()
     }
 
     /// The longest message the ring takes, in bytes.

@@ -212,6 +212,14 @@ impl<T: NoUninit> TypedProducer<T> {
         wait(self, deadline, |producer| producer.attempt(values))
     }
 
+    /// As [`Producer::check`](crate::Producer::check).
+    ///
+    /// # Errors
+    /// As there.
+    pub fn check(&mut self) -> Result<()> {
+        self.place.check()
+    }
+
     /// `None` when there is no free slot (and there was something to send).
     #[inline]
     fn attempt(&mut self, values: &[T]) -> Result<Option<usize>> {

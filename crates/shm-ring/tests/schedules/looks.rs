@@ -48,7 +48,7 @@ fn whoever_fell_behind_finds_its_place_in_few_looks() {
                 let (received, by_receiver) = looks(|| late.1.try_recv().map(drop));
                 received.unwrap();
                 let now = by_sender.max(by_receiver);
-                assert!(now <= 4 * capacity_bits + 12, "{now} looks, {ahead} behind, {waiting} waiting");
+                assert!(now <= 4 * capacity_bits + 16, "{now} looks, {ahead} behind, {waiting} waiting");
                 most[kind] = now.max(most[kind]);
                 while !matches!(receiver.try_recv(), Err(Error::Empty)) {}
             }

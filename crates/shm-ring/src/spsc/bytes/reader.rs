@@ -129,6 +129,13 @@ impl Reader {
         self.words.load(self.looked, Ordering::Relaxed) == 0 // a hint, for statistics
     }
 
+    /// Whether nothing is published behind what was handed out.
+    pub(crate) fn is_empty(&self) -> Result<bool> {
+        let at = self.position();
+        let word = self.words.load(at, Ordering::Relaxed); // nothing is read because of it
+        Ok(record::decode(word, at, self.capacity)? == Found::Nothing)
+    }
+
     /// Notes that a message was looked at: the next look goes behind it.
     #[inline(always)]
     pub(crate) fn accept(&mut self, record: &Record) {
