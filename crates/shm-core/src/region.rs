@@ -16,7 +16,6 @@ use crate::error::{Error, Result};
 #[cfg(loom)]
 use crate::model::memory::Memory as Heap;
 use crate::offset::Span;
-use crate::prefetch;
 use crate::word::{ReadWord, Word, Words};
 use bytemuck::{AnyBitPattern, CheckedBitPattern, NoUninit};
 use core::mem::MaybeUninit;
@@ -322,18 +321,6 @@ impl Region {
         // SAFETY: the trait promises that `Bits` has the layout of `T` and that bits it calls valid are a
         // `T`; they are private, so they are still what was just judged.
         Ok(Some(unsafe { core::ptr::from_ref(&bits).cast::<T>().read() }))
-    }
-
-    /// Says that the line at `offset` is going to be read. Changes nothing but how long that takes.
-    #[inline(always)]
-    pub fn will_read(&self, offset: usize) {
-        prefetch::for_reading(self.base.as_ptr().wrapping_add(offset));
-    }
-
-    /// Says that the line at `offset` is going to be written. Changes nothing but how long that takes.
-    #[inline(always)]
-    pub fn will_write(&self, offset: usize) {
-        prefetch::for_writing(self.base.as_ptr().wrapping_add(offset));
     }
 
     /// The address of a span of the region, for those who take a slice over it (see the ring's views)
