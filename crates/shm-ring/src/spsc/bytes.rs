@@ -40,7 +40,7 @@ use shm_core::sync::Ordering;
 pub(crate) use writer::{Reserved, Writer};
 
 /// What lies on one line moves from one processor to the other at a time: 64 bytes on most.
-const LINE_BYTES: u64 = 64;
+const CACHE_LINE_BYTES: u64 = 64;
 
 /// Walks the published records from `position` on: where they end, and how many messages they hold.
 /// Never more than one capacity of them.

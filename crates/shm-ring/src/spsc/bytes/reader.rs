@@ -1,6 +1,6 @@
 //! The consumer's half of a ring of byte messages.
 
-use super::LINE_BYTES;
+use super::CACHE_LINE_BYTES;
 use crate::error::{Error, Result};
 use crate::layout::spsc::{CURSOR_OFFSET, HEAD_OFFSET, Parts, RECORD_HEADER_BYTES, TAIL_OFFSET};
 use crate::ledger::{self, Ledger};
@@ -81,9 +81,9 @@ impl Reader {
     /// away.)
     #[inline(always)]
     pub(crate) fn will_read_further(&self) {
-        let end_on_line = self.looked % LINE_BYTES + self.last_bytes;
-        if end_on_line > LINE_BYTES && end_on_line <= 2 * LINE_BYTES {
-            self.words.will_read(self.looked + LINE_BYTES);
+        let end_on_line = self.looked % CACHE_LINE_BYTES + self.last_bytes;
+        if end_on_line > CACHE_LINE_BYTES && end_on_line <= 2 * CACHE_LINE_BYTES {
+            self.words.will_read(self.looked + CACHE_LINE_BYTES);
         }
     }
 

@@ -1,6 +1,6 @@
 //! The producer's half of a ring of byte messages.
 
-use super::{LINE_BYTES, walk};
+use super::{CACHE_LINE_BYTES, walk};
 use crate::error::{Error, Result};
 use crate::layout::spsc::{HEAD_OFFSET, Parts, TAIL_OFFSET};
 use crate::ledger::Ledger;
@@ -221,7 +221,7 @@ impl Writer {
         self.words.store(at, header, Ordering::Release)?; // R3 pairs with A5 A6
         // A killed producer leaves a prefix of its compiled stores: the tail never stands ahead of the header.
         compiler_fence(Ordering::SeqCst); // F1 pairs with A6
-        self.words.will_write(end + LINE_BYTES);
+        self.words.will_write(end + CACHE_LINE_BYTES);
         self.tail.advance(end, messages);
         self.first_of = None;
         self.staged = Staged { first: None, end, messages: 0 };
