@@ -136,7 +136,7 @@ impl Patience {
         self.yield_interval = match (answered, quickly) {
             (true, true) => 0,
             (false, true) => doubled.min(WAITS_PER_IDLE_YIELD.max(self.yield_interval)),
-            (_, false) => doubled.max(WAITS_PER_IDLE_YIELD).min(WAITS_PER_LONG_YIELD),
+            (_, false) => doubled.clamp(WAITS_PER_IDLE_YIELD, WAITS_PER_LONG_YIELD),
         };
         self.until_yield = self.yield_interval;
     }
