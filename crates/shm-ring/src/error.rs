@@ -93,6 +93,7 @@ pub struct Participant {
 /// An error of `shm-ring`.
 #[derive(Debug)]
 #[non_exhaustive]
+#[repr(u64)]
 pub enum Error {
     /// No space for the message at present. Nothing was sent.
     Full,

@@ -24,7 +24,7 @@ const WAITS_PER_LONG_YIELD: u32 = 65_536;
 
 /// Pauses between two looks at the ring, while messages come one by one and while they stream.
 const PAUSE_MIN: u32 = 1;
-const PAUSE_MAX: u32 = 16;
+const PAUSE_MAX: u32 = 64;
 /// A stream is suspected behind so many waits that found one message each, and then every so often: less than once
 /// in a thousand waits on both sides together.
 const SUSPICIONS: [u32; 4] = [16, 64, 256, 1024];
