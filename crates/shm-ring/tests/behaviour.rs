@@ -6,7 +6,7 @@ mod common;
 
 use common::Scratch;
 use shm_ring::{
-    Consumer, Deadline, Error, Kind, Producer, Role, TypedConsumer, TypedProducer, WaitStrategy, inspect,
+    Consumer, Deadline, End, Error, Kind, Producer, Role, TypedConsumer, TypedProducer, WaitStrategy, inspect,
 };
 use std::time::Duration;
 
@@ -218,4 +218,21 @@ fn a_slice_takes_all_slots_and_all_values_that_there_are() {
     assert_eq!(producer.try_send_slice(&[3, 4, 5, 6]).unwrap(), 3);
     assert_eq!(consumer.try_recv_slice(&mut values).unwrap(), 4);
     assert_eq!(values, [2, 3, 4, 5]);
+}
+
+/// The life word of the next one in the same process holds what that of the last one did: nothing but the clock says
+/// when to look. However seldom the producer sends, it is asked soon.
+#[test]
+fn a_producer_that_sends_seldom_is_told_of_an_end_that_no_life_word_shows() {
+    let name = Scratch::new("seldom");
+    let mut producer = Producer::builder(&name.0).require_peer(true).create().unwrap();
+    let consumer = Consumer::open(&name.0).unwrap();
+    (0..100).for_each(|_| producer.send(b"message").unwrap());
+    drop(consumer);
+    let _next = Consumer::open(&name.0).unwrap();
+    let told = (0..40).find_map(|_| {
+        std::thread::sleep(Duration::from_millis(20));
+        producer.send(b"message").err()
+    });
+    assert!(matches!(told, Some(Error::Disconnected(End::Dropped))), "{told:?}");
 }

@@ -10,6 +10,7 @@ use crate::seat::{OwnSeat, Presence, Seat, Start, Witness};
 use crate::split::Joined;
 use crate::wait::pair::Waiter;
 use crate::wait::patience::Patience;
+use crate::wait::sparse::SparseLooks;
 use crate::wait::vigil::Vigil;
 use shm_core::sync::Ordering;
 use shm_core::{Deadline, Guard, Life, Object, ReadWord, Region, Word};
@@ -131,7 +132,7 @@ impl Attachment {
             geometry,
             guard: Guard::new(),
             calm_life: 0,
-            calm_calls: 0,
+            clock: SparseLooks::new(),
             closed: false,
             corrupt: None,
             over: false,

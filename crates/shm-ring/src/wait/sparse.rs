@@ -27,6 +27,11 @@ impl SparseLooks {
         self.left < SKIPS_MAX
     }
 
+    /// The next call looks, whatever the pace.
+    pub(crate) fn look_next(&mut self) {
+        self.left = 0;
+    }
+
     /// Decides how many calls the next look is away, now that there is one.
     pub(crate) fn looked(&mut self) {
         self.looked_at(Deadline::about_now());
@@ -62,5 +67,10 @@ mod tests {
         assert_eq!(fast, [0, 1, 3, 7, 15, 15, 15]);
         assert_eq!(calls_per_look(false), 15);
         assert_eq!(calls_per_look(false), 0);
+        let mut looks = SparseLooks::new();
+        (0..6).for_each(|_| looks.looked_at(tick));
+        assert!(looks.skip());
+        looks.look_next();
+        assert!(!looks.skip());
     }
 }
