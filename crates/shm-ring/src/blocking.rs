@@ -7,6 +7,8 @@ use shm_core::Deadline;
 
 /// Looks of a spinning side at the ring, between two looks at the clock and at the other side.
 const SPINS_PER_CHECK: u32 = 4096;
+/// Looks between two looks at the clock of whoever has a deadline: all looks of one round may take a millisecond.
+const SPINS_PER_DEADLINE: u32 = 64;
 
 /// What a handle gives to be waited with.
 pub(crate) trait Attached {
@@ -85,6 +87,9 @@ pub(crate) fn wait<H: Attached, R>(
                 return Ok(found);
             }
             (0..pause).for_each(|_| core::hint::spin_loop());
+            if spin % SPINS_PER_DEADLINE == SPINS_PER_DEADLINE - 1 && deadline.has_passed() {
+                break;
+            }
         }
         let armed = spins.is_some().then(|| {
             let place = handle.place();
@@ -261,6 +266,25 @@ mod tests {
 
         fn tend(&mut self) -> Result<bool> {
             Ok(false)
+        }
+    }
+
+    /// A deadline that passes while the ring is looked at ends that soon, however long the other side made us look.
+    #[test]
+    fn a_deadline_ends_spinning() {
+        for strategy in [crate::WaitStrategy::Spin, crate::WaitStrategy::Adaptive] {
+            let mut patience = Patience::new(strategy);
+            patience.spinning_paid(u32::MAX);
+            let next_probe = Deadline::NEVER;
+            let mut idle = Idle { patience, next_probe, armings: 0, disarmings: 0, sleeps: 0 };
+            let (deadline, mut looks) = (Deadline::after(std::time::Duration::from_millis(1)), 0);
+            let found = wait(&mut idle, deadline, |_| {
+                while !deadline.has_passed() {}
+                looks += 1;
+                Ok(None::<()>)
+            });
+            assert!(matches!(found, Err(Error::TimedOut)));
+            assert!(looks <= SPINS_PER_DEADLINE + 2, "{looks} looks");
         }
     }
 

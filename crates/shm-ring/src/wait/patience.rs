@@ -3,7 +3,8 @@
 use crate::wait::WaitStrategy;
 use shm_core::system;
 
-/// Looks at the ring before sleeping, at most: about as long as going to sleep and being woken takes.
+/// Looks at the ring before sleeping, at most: about as long as going to sleep and being woken takes, and up to
+/// [`PAUSE_MAX`] times that where a stream keeps the pauses long.
 const SPINS_MAX: u32 = 2000;
 /// And at least, while spinning did not pay.
 const SPINS_MIN: u32 = 8;
