@@ -114,10 +114,10 @@ pub(crate) fn wait<H: Attached, R>(
     }
 }
 
-/// Sleeps until something happens or there is a reason to look around; `true` if the latter came: the end of a slice, or
-/// a mark in a life word, behind which the kernel is to be asked before anything else. Nothing has been published that
-/// did not see the arming and change the word that is slept on, so the same arming serves for another sleep: it costs
-/// neither a fence nor looks.
+/// Sleeps until something happens or there is a reason to look around; `true` if the latter came: the end of a slice,
+/// or a mark in a life word, behind which the kernel is to be asked before anything else. Nothing has been published
+/// that did not see the arming and change the word that is slept on, so the same arming serves for another sleep: it
+/// costs neither a fence nor looks.
 fn sleep_in<P: Place>(place: &mut P, armed: P::Armed, deadline: Deadline) -> Result<bool> {
     let until = deadline.min(place.next_probe());
     place.sleep(armed, until)?;
