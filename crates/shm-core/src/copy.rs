@@ -67,13 +67,21 @@ pub(crate) unsafe fn to_shared(source: *const u8, target: *mut u8, length: usize
     }
 }
 
-/// Words, and the bytes behind the last of them.
+/// Words, two at a time where the processor can, and the bytes behind the last of them.
 ///
 /// # Safety
 /// As [`from_shared`], and `source` is aligned to a word.
 #[inline(always)]
 unsafe fn words_from_shared(source: *const u8, target: *mut u8, length: usize) {
     let mut done = 0;
+    #[cfg(target_arch = "x86_64")]
+    while length - done >= size_of::<Pair>() {
+        // SAFETY: sixteen bytes below `length` of the caller's source.
+        let pair = unsafe { load_pair(source.wrapping_add(done)) };
+        // SAFETY: sixteen bytes below `length` of the caller's private target; alignment is not needed.
+        unsafe { target.wrapping_add(done).cast::<Pair>().write_unaligned(pair) };
+        done += size_of::<Pair>();
+    }
     while length - done >= WORD {
         let word = source.wrapping_add(done).cast::<AtomicU64>();
         // SAFETY: a multiple of eight behind an aligned address, and its eight bytes lie below `length`. The reference
@@ -90,7 +98,35 @@ unsafe fn words_from_shared(source: *const u8, target: *mut u8, length: usize) {
     }
 }
 
-/// As [`words_from_shared`], the other way.
+/// Two words. What copies a value that has arrived copies two at a time, and a processor forwards that only from stores
+/// that are as wide: behind stores of single words it waits until they have left for the cache (64 bytes: 43 million a
+/// second, and 115 so).
+#[cfg(target_arch = "x86_64")]
+type Pair = core::arch::x86_64::__m128i;
+
+/// Loads two shared words at once. To the compiler it is a read of memory that it knows nothing of, so the bytes may
+/// change meanwhile without undefined behaviour; each is read once.
+///
+/// # Safety
+/// `source` is valid for reads of sixteen bytes.
+#[cfg(target_arch = "x86_64")]
+#[inline(always)]
+unsafe fn load_pair(source: *const u8) -> Pair {
+    let pair;
+    // SAFETY: reads just the bytes the caller promised, wherever they lie, into the one register it names.
+    unsafe {
+        core::arch::asm!(
+            "movups {pair}, [{source}]",
+            pair = out(xmm_reg) pair,
+            source = in(reg) source,
+            options(nostack, preserves_flags, readonly)
+        );
+    }
+    pair
+}
+
+/// As [`words_from_shared`], the other way. By single words: what is sent was often just made, word by word, and is
+/// forwarded to loads that are no wider.
 ///
 /// # Safety
 /// As [`to_shared`], and `target` is aligned to a word.

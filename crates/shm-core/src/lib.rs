@@ -74,7 +74,8 @@ pub mod sync;
 pub mod system;
 pub mod sysv;
 pub mod unnamed;
-pub mod word;
+pub mod values;
+mod word;
 pub mod zone;
 
 pub use clock::Deadline;
@@ -93,5 +94,6 @@ pub use place::Place;
 pub use region::{Access, Advice, Flush, Holes, Inheritance, MapOptions, Protection, Region};
 pub use seal::Seals;
 pub use unnamed::Unnamed;
+pub use values::{ReadValues, Values};
 pub use word::{ReadWord, Word, Words};
 pub use zone::Zone;

@@ -16,6 +16,7 @@ use crate::error::{Error, Result};
 #[cfg(loom)]
 use crate::model::memory::Memory as Heap;
 use crate::offset::Span;
+use crate::values::{ReadValues, Values};
 use crate::word::{ReadWord, Word, Words};
 use bytemuck::{AnyBitPattern, CheckedBitPattern, NoUninit};
 use core::mem::MaybeUninit;
@@ -232,6 +233,29 @@ impl Region {
         Ok(Words::new(base.cast(), self.bytes / size_of::<u64>() - 1, self.access, self.backing.clone()))
     }
 
+    /// The region's first `count` values of a type as an array, indexed by positions that wrap around, for reading.
+    ///
+    /// # Errors
+    /// [`Error::OutOfBounds`], or [`Error::Unaligned`] when `count` is no power of two.
+    pub fn read_values<T>(&self, count: u64) -> Result<ReadValues<T>> {
+        if !count.is_power_of_two() {
+            let alignment = count.checked_next_power_of_two().unwrap_or(0);
+            return Err(Error::Unaligned { offset: count, alignment });
+        }
+        let count = usize::try_from(count).unwrap_or(usize::MAX);
+        let base = self.at(Span::new(0, count.saturating_mul(size_of::<T>())))?;
+        Ok(ReadValues::new(base, count - 1, self.backing.clone()))
+    }
+
+    /// The same, for reading and writing.
+    ///
+    /// # Errors
+    /// As [`read_values`](Self::read_values), or [`Error::ReadOnly`].
+    pub fn values<T>(&self, count: u64) -> Result<Values<T>> {
+        self.writable()?;
+        Ok(Values::new(self.read_values(count)?))
+    }
+
     /// Copies `bytes` into the region at `offset`. Unordered; each byte is written once.
     ///
     /// # Errors
@@ -283,15 +307,6 @@ impl Region {
     #[inline]
     pub fn write_value<T: NoUninit>(&self, offset: usize, value: &T) -> Result<()> {
         self.copy_in(offset, bytemuck::bytes_of(value))
-    }
-
-    /// Copies plain values into the region, one behind the other.
-    ///
-    /// # Errors
-    /// As [`copy_in`](Self::copy_in).
-    #[inline]
-    pub fn write_values<T: NoUninit>(&self, offset: usize, values: &[T]) -> Result<()> {
-        self.copy_in(offset, bytemuck::try_cast_slice(values).unwrap_or_default()) // no bytes in values of size 0
     }
 
     /// Copies a plain value out; any bytes are one.

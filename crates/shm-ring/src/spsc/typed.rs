@@ -15,53 +15,27 @@ use crate::layout::spsc::{
 use crate::ledger::POSITION_MAX;
 use bytemuck::{CheckedBitPattern, NoUninit};
 use shm_core::sync::{Ordering, compiler_fence};
-use shm_core::{ReadWord, Region, Word};
-use std::marker::PhantomData;
+use shm_core::{ReadValues, ReadWord, Values, Word};
 
 #[cfg(all(test, loom))]
 mod model;
 #[cfg(test)]
 mod tests;
 
-/// Slots and the position that counts them.
-#[derive(Debug)]
-struct Slots<T> {
-    data: Region,
-    capacity: u64,
-    _values: PhantomData<fn(T) -> T>,
-}
-
-impl<T> Slots<T> {
-    fn new(parts: &Parts, capacity: u64) -> Self {
-        Self { data: parts.data.clone(), capacity, _values: PhantomData }
-    }
-
-    #[inline(always)]
-    #[allow(clippy::cast_possible_truncation)] // masked by the capacity, which fits the address space
-    fn offset(&self, position: u64) -> usize {
-        (position & (self.capacity - 1)) as usize * size_of::<T>()
-    }
-
-    /// Slots from this position to the end of the data.
-    #[inline(always)]
-    #[allow(clippy::cast_possible_truncation)] // at most the capacity, which fits the address space
-    fn to_end(&self, position: u64) -> usize {
-        (self.capacity - (position & (self.capacity - 1))) as usize
-    }
-
-    fn check(&self, head: u64, tail: u64) -> Result<()> {
-        if head <= tail && tail - head <= self.capacity && tail <= POSITION_MAX {
-            Ok(())
-        } else {
-            Err(Error::Corrupt("head and tail contradict each other"))
-        }
+/// What both sides demand of the two indices, whatever the other one stored.
+fn check(capacity: u64, head: u64, tail: u64) -> Result<()> {
+    if head <= tail && tail - head <= capacity && tail <= POSITION_MAX {
+        Ok(())
+    } else {
+        Err(Error::Corrupt("head and tail contradict each other"))
     }
 }
 
 /// The producer's half.
 #[derive(Debug)]
 pub(crate) struct Writer<T> {
-    slots: Slots<T>,
+    slots: Values<T>,
+    capacity: u64,
     tail: Word<u64>,
     head: ReadWord<u64>,
     /// Values published.
@@ -82,16 +56,15 @@ impl<T: NoUninit> Writer<T> {
         let head: ReadWord<u64> = parts.consumer.read_word(HEAD_OFFSET)?;
         let sent = tail.load(Ordering::Relaxed); // its last writer let go of the seat we hold
         let seen_head = head.load(Ordering::Acquire); // A7 pairs with R6
-        let slots = Slots::new(parts, capacity);
-        slots.check(seen_head, sent)?;
-        Ok(Self { slots, tail, head, sent, seen_head })
+        check(capacity, seen_head, sent)?;
+        Ok(Self { slots: parts.data.values(capacity)?, capacity, tail, head, sent, seen_head })
     }
 
     /// Slots that may be written; `head` is looked at only when fewer are known than are wanted.
     #[inline]
     fn room(&mut self, wanted: usize) -> Result<u64> {
-        let room = self.slots.capacity - (self.sent - self.seen_head);
-        if room >= self.slots.capacity.min(wanted as u64) { Ok(room) } else { self.look_at_head() }
+        let room = self.capacity - (self.sent - self.seen_head);
+        if room >= self.capacity.min(wanted as u64) { Ok(room) } else { self.look_at_head() }
     }
 
     #[inline(never)]
@@ -100,20 +73,20 @@ impl<T: NoUninit> Writer<T> {
         if head < self.seen_head {
             return Err(Error::Corrupt("the consumer's head moved backwards"));
         }
-        self.slots.check(head, self.sent)?;
+        check(self.capacity, head, self.sent)?;
         self.seen_head = head;
-        Ok(self.slots.capacity - (self.sent - head))
+        Ok(self.capacity - (self.sent - head))
     }
 
     /// Sends a value if there is room as far as is known. Otherwise nothing is done, and `false`.
     #[inline(always)]
     pub(crate) fn send_plainly(&mut self, value: &T) -> bool {
-        let sent = self.sent - self.seen_head < self.slots.capacity
-            && self.slots.data.write_value(self.slots.offset(self.sent), value).is_ok();
-        if sent {
+        let has_room = self.sent - self.seen_head < self.capacity;
+        if has_room {
+            self.slots.write(self.sent, value);
             self.publish(1);
         }
-        sent
+        has_room
     }
 
     /// Sends as many of `values` as there is room for, at once; how many that were.
@@ -121,10 +94,7 @@ impl<T: NoUninit> Writer<T> {
     pub(crate) fn send(&mut self, values: &[T]) -> Result<usize> {
         let room = usize::try_from(self.room(values.len())?).unwrap_or(usize::MAX);
         let values = values.get(..room).unwrap_or(values);
-        let to_end = self.slots.to_end(self.sent);
-        let (first, rest) = values.split_at_checked(to_end).unwrap_or((values, &[]));
-        self.slots.data.write_values(self.slots.offset(self.sent), first)?;
-        self.slots.data.write_values(0, rest)?;
+        self.slots.write_run(self.sent, values);
         if !values.is_empty() {
             self.publish(values.len() as u64);
         }
@@ -141,7 +111,8 @@ impl<T: NoUninit> Writer<T> {
 /// The consumer's half.
 #[derive(Debug)]
 pub(crate) struct Reader<T> {
-    slots: Slots<T>,
+    slots: ReadValues<T>,
+    capacity: u64,
     head: Word<u64>,
     tail: ReadWord<u64>,
     /// The producer's seat: where the newest tenure began, and its number with its state.
@@ -173,9 +144,9 @@ impl<T: CheckedBitPattern> Reader<T> {
         let head: Word<u64> = parts.consumer.word(HEAD_OFFSET)?;
         let tail: ReadWord<u64> = parts.producer.read_word(TAIL_OFFSET)?;
         let received = head.load(Ordering::Acquire); // A12 pairs with R6 F3
-        let slots = Slots::new(parts, capacity);
         let mut reader = Self {
-            slots,
+            slots: parts.data.read_values(capacity)?,
+            capacity,
             head,
             tail,
             began: parts.producer.read_word(PRODUCER_SEAT_OFFSET + BEGAN_OFFSET)?,
@@ -195,7 +166,7 @@ impl<T: CheckedBitPattern> Reader<T> {
     #[inline]
     fn waiting(&mut self, wanted: usize) -> Result<u64> {
         let waiting = self.seen_tail - self.received;
-        if waiting >= self.slots.capacity.min(wanted as u64) { Ok(waiting) } else { self.look_at_tail() }
+        if waiting >= self.capacity.min(wanted as u64) { Ok(waiting) } else { self.look_at_tail() }
     }
 
     #[inline(never)]
@@ -204,7 +175,7 @@ impl<T: CheckedBitPattern> Reader<T> {
         if tail < self.seen_tail {
             return Err(Error::Corrupt("the producer's tail moved backwards"));
         }
-        self.slots.check(self.received, tail)?;
+        check(self.capacity, self.received, tail)?;
         // A tenure's number and beginning are stored before its first publication: A9 shows them with that.
         let border = if self.newest_tenure() == self.entered {
             tail
@@ -287,8 +258,7 @@ impl<T: CheckedBitPattern> Reader<T> {
     /// Copies a slot out, and only then looks whether it holds a value of the type.
     #[inline(always)]
     fn read(&self, position: u64) -> Result<T> {
-        let value = self.slots.data.read_checked(self.slots.offset(position))?;
-        value.ok_or(Error::Corrupt("a slot does not hold a value of its type"))
+        self.slots.read(position).ok_or(Error::Corrupt("a slot does not hold a value of its type"))
     }
 
     #[inline(always)]

@@ -9,8 +9,8 @@
 //! seen = peer.wake            A1             publish
 //! sleep = next odd value                     light fence              F6
 //! heavy fence                 F7             z = peer.sleep
-//! look again; found: sleep + 1               z odd and not the last one I woke:
-//! sleep while peer.wake == seen                  remember z; wake + 1 (R1); FUTEX_WAKE all
+//! look again; found: sleep + 1               z not the one I saw last: remember it, and if it is odd
+//! sleep while peer.wake == seen                  wake + 1 (R1); FUTEX_WAKE all
 //! ```
 //!
 //! # Why no wake-up is lost
@@ -53,8 +53,8 @@ pub(crate) struct Waiter {
     /// Notices the other side, or a remover, left for us.
     peer_notice: ReadWord<u32>,
     notice: Word<u32>,
-    /// The last value of `peer_sleep` that we woke: even, and so none, at first.
-    last_woken: u64,
+    /// The last value of `peer_sleep` that was looked at; if it was odd, we woke it.
+    seen_sleep: u64,
     light_fence: bool,
     counts: WaitCounts,
 }
@@ -77,7 +77,7 @@ impl Waiter {
             peer_sleep: peer.0.read_word(peer.1 + SLEEP_OFFSET)?,
             peer_wake: Listener::new(peer.0, peer.1 + WAKE_OFFSET)?,
             peer_notice: peer.0.read_word(peer.1 + NOTICE_OFFSET)?,
-            last_woken: 0,
+            seen_sleep: 0,
             light_fence: registered(),
             counts: WaitCounts::default(),
         })
@@ -108,15 +108,17 @@ impl Waiter {
             fence(Ordering::SeqCst); // F8 pairs with F7
         }
         let sleep = self.peer_sleep.load(Ordering::Relaxed); // ordered by F6 or F8
-        if sleep & 1 == 1 && sleep != self.last_woken {
+        if sleep != self.seen_sleep {
             self.wake_sleeper(sleep);
         }
     }
 
     #[cold]
     fn wake_sleeper(&mut self, sleep: u64) {
-        self.last_woken = sleep;
-        self.wake();
+        self.seen_sleep = sleep;
+        if sleep & 1 == 1 {
+            self.wake();
+        }
     }
 
     /// Wakes the other side whether it sleeps or not: what a newcomer does once, for a predecessor that was

@@ -3,6 +3,7 @@
 use super::*;
 use crate::layout::TENURE_JOINED;
 use crate::layout::spsc::{CONSUMER_REGION_BYTES, PRODUCER_REGION_BYTES};
+use shm_core::Region;
 
 const CAPACITY: u64 = 4;
 const DATA_BYTES: usize = 32;
