@@ -12,15 +12,13 @@ use crate::split::Link;
 use crate::wait::WaitCounts;
 use crate::wait::pair::{Armed, Waiter};
 use crate::wait::patience::Patience;
+use crate::wait::sparse::SparseLooks;
 use crate::wait::vigil::Vigil;
 use shm_core::sync::Ordering;
 use shm_core::{Deadline, Guard, Life, LifeState, Object, ReadWord, life};
 
 /// Nobody takes a seat of a sealed ring over.
 const SEALED_TENURE: u64 = 1;
-
-/// Calls of a producer between two looks at the clock, in case that a death was not marked.
-const CALM_CALLS: u32 = 256;
 
 /// What keeps a ring together.
 #[derive(Debug)]
@@ -75,10 +73,10 @@ pub(crate) struct Attachment {
     over: bool,
     /// Whether the other side's end concerns this side.
     tell_ends: bool,
-    /// The other side's life word when it was last looked at for [`is_calm`](Self::is_calm), and how many calls may
-    /// go by before the next look in any case.
+    /// The other side's life word when it was last looked at for [`is_calm`](Self::is_calm), and when to look at the
+    /// clock in any case: a death may not be marked, and the next one's life word may look like the last one's.
     calm_life: u32,
-    calm_calls: u32,
+    clock: SparseLooks,
     /// The other side's newest tenure that this side has met.
     entered: u64,
     /// The other side's last tenure whose end this side was told.
@@ -125,11 +123,7 @@ impl Attachment {
     /// that there is one. Who leaves changes its life word, and so does the kernel when it dies.
     #[inline(always)]
     pub(crate) fn is_calm(&mut self) -> bool {
-        if !self.tell_ends {
-            return true;
-        }
-        self.calm_calls = self.calm_calls.wrapping_sub(1);
-        self.calm_calls < CALM_CALLS && life::look(&self.peer_life) == self.calm_life
+        !self.tell_ends || self.clock.skip() && life::look(&self.peer_life) == self.calm_life
     }
 
     /// Asks the kernel for the other side's end, if something suggests that there is one, or it is time to.
@@ -147,7 +141,11 @@ impl Attachment {
             self.vigil.look_soon(state == LifeState::Marked);
         }
         // Where nobody is registered, and until a mark has become a verdict, the clock says when.
-        self.calm_calls = if state == LifeState::Alive { CALM_CALLS } else { 0 };
+        if state == LifeState::Alive {
+            self.clock.looked();
+        } else {
+            self.clock.look_next();
+        }
         if self.vigil.next_probe().has_about_passed() {
             self.vigil.probed();
             self.check()?;

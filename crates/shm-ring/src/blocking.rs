@@ -8,6 +8,8 @@ use std::thread::yield_now;
 
 /// Looks of a side that only spins at the ring, between two looks at the clock and at the other side.
 const SPINS_PER_CHECK: u32 = 4096;
+/// Looks between two looks at the clock of whoever has a deadline: all looks of one round may take milliseconds.
+const SPINS_PER_DEADLINE: u32 = 64;
 
 /// What a handle gives to be waited with.
 pub(crate) trait Attached {
@@ -86,6 +88,9 @@ pub(crate) fn wait<H: Attached, R>(
                 return Ok(found);
             }
             (0..pause).for_each(|_| core::hint::spin_loop());
+            if look % SPINS_PER_DEADLINE == SPINS_PER_DEADLINE - 1 && deadline.has_passed() {
+                break;
+            }
         }
         let sleeps = looks.is_some();
         if sleeps {
@@ -129,13 +134,14 @@ fn let_others_run<H: Attached, R>(
     Ok(found)
 }
 
-/// Sleeps until something happens or there is a reason to look around; `true` if only the latter came. Then nothing
-/// has been published that did not see the arming and change the word that is slept on, and the same arming serves for
-/// another sleep: it costs neither a fence nor looks.
+/// Sleeps until something happens or there is a reason to look around; `true` if the latter came: the end of a slice,
+/// or a mark in a life word, behind which the kernel is to be asked before anything else. Nothing has been published
+/// that did not see the arming and change the word that is slept on, so the same arming serves for another sleep: it
+/// costs neither a fence nor looks.
 fn sleep_in<P: Place>(place: &mut P, armed: P::Armed, deadline: Deadline) -> Result<bool> {
     let until = deadline.min(place.next_probe());
     place.sleep(armed, until)?;
-    Ok(until.has_passed())
+    Ok(until.has_passed() || place.next_probe().has_passed())
 }
 
 fn look_before_sleep<H: Attached, R>(
@@ -214,9 +220,18 @@ mod tests {
     struct Idle {
         patience: Patience,
         next_probe: Deadline,
+        /// Whether each sleep ends with a mark, and how many looks there were since.
+        marked: bool,
+        looks: u32,
         armings: u32,
         disarmings: u32,
         sleeps: u32,
+    }
+
+    impl Idle {
+        fn new(patience: Patience, next_probe: Deadline) -> Self {
+            Self { patience, next_probe, marked: false, looks: 0, armings: 0, disarmings: 0, sleeps: 0 }
+        }
     }
 
     impl Attached for Idle {
@@ -246,6 +261,9 @@ mod tests {
         fn sleep(&mut self, armed: u32, _: Deadline) -> Result<()> {
             assert_eq!((armed, self.disarmings), (self.armings, self.armings - 1));
             self.sleeps += 1;
+            if self.marked {
+                (self.next_probe, self.looks) = (Deadline::now(), 0);
+            }
             Ok(())
         }
 
@@ -257,7 +275,12 @@ mod tests {
             self.next_probe
         }
 
-        fn probed(&mut self) {}
+        fn probed(&mut self) {
+            if self.marked {
+                assert!(self.looks < 3, "{} looks before the kernel was asked", self.looks);
+                self.next_probe = Deadline::NEVER;
+            }
+        }
 
         fn unheard_end(&mut self, _: bool) -> Result<Option<(u64, End)>> {
             Ok(None)
@@ -284,12 +307,45 @@ mod tests {
         }
     }
 
+    /// However long it pays to look for messages: who was woken by a mark asks for the verdict first.
+    #[test]
+    fn the_kernel_is_asked_right_after_a_mark() {
+        let mut patience = Patience::new(crate::WaitStrategy::Adaptive);
+        patience.spinning_paid(u32::MAX, 1);
+        let mut idle = Idle::new(patience, Deadline::NEVER);
+        idle.marked = true;
+        let found = wait(&mut idle, Deadline::NEVER, |idle| {
+            idle.looks += 1;
+            Ok((idle.sleeps == 10).then_some(()))
+        });
+        assert!(found.is_ok());
+        assert_eq!((idle.armings, idle.disarmings), (1, 1));
+    }
+
+    /// A deadline that passes while the ring is looked at ends that soon, however long the other side made us look.
+    #[test]
+    fn a_deadline_ends_spinning() {
+        for strategy in [crate::WaitStrategy::Spin, crate::WaitStrategy::Adaptive] {
+            let mut patience = Patience::new(strategy);
+            patience.spinning_paid(u32::MAX, 1);
+            let mut idle = Idle::new(patience, Deadline::NEVER);
+            let (deadline, mut looks) = (Deadline::after(std::time::Duration::from_millis(1)), 0);
+            let found = wait(&mut idle, deadline, |_| {
+                while !deadline.has_passed() {}
+                looks += 1;
+                Ok(None::<()>)
+            });
+            assert!(matches!(found, Err(Error::TimedOut)));
+            assert!(looks <= SPINS_PER_DEADLINE + 2, "{looks} looks");
+        }
+    }
+
     /// Who sleeps through slices arms once; who was woken arms anew.
     #[test]
     fn only_what_ends_a_sleep_early_ends_the_arming() {
         for (next_probe, armings) in [(Deadline::now(), 1), (Deadline::NEVER, 10)] {
             let patience = Patience::new(crate::WaitStrategy::Sleep);
-            let mut idle = Idle { patience, next_probe, armings: 0, disarmings: 0, sleeps: 0 };
+            let mut idle = Idle::new(patience, next_probe);
             let found = wait(&mut idle, Deadline::NEVER, |idle| Ok((idle.sleeps == 10).then_some(())));
             assert!(found.is_ok());
             assert_eq!((idle.armings, idle.disarmings, idle.sleeps), (armings, armings, 10));
@@ -306,8 +362,7 @@ mod tests {
         for (strategy, armings) in [(crate::WaitStrategy::Adaptive, 0), (crate::WaitStrategy::Sleep, 1)] {
             let patience = Patience::new(strategy);
             let looks = patience.looks(1).unwrap();
-            let mut idle =
-                Idle { patience, next_probe: Deadline::NEVER, armings: 0, disarmings: 0, sleeps: 0 };
+            let mut idle = Idle::new(patience, Deadline::NEVER);
             let mut attempts = 0;
             let found = wait(&mut idle, Deadline::NEVER, |_| {
                 attempts += 1;

@@ -65,7 +65,8 @@ impl Ledger {
     }
 }
 
-/// What the ledger at `offset` says now. While its writer works, position and count may be one step apart.
+/// What the ledger at `offset` says now. While its writer works, the count may be one of a later position, by as much
+/// as it does between the two loads. It is never one of an earlier.
 pub(crate) fn read(region: &Region, offset: usize) -> Result<Balance> {
     let entries = [read_entry(region, offset, 0)?, read_entry(region, offset, 1)?];
     Ok(entries[current(entries)])

@@ -2,9 +2,9 @@
 //! more than a store to a line that is its own.
 //!
 //! Messages sent and received stand in the ledgers (or are the indices of a typed ring). The high-water
-//! mark is sampled: the consumer compares both ledgers at each of its first 1,024 messages and at every
-//! 1,024th from then on, the producer whenever it finds the ring full. It never says more than was true, and may miss a
-//! peak between two samples.
+//! mark is sampled: the consumer compares both ledgers at each of the ring's first 1,024 messages and at every
+//! 1,024th from then on (that of a typed ring both indices, whenever it looks at the producer's), the producer
+//! whenever it begins to wait for space. It never says more than was true, and may miss a peak between two samples.
 
 use crate::error::Result;
 use crate::layout::Kind;

@@ -6,7 +6,7 @@ mod common;
 
 use common::Scratch;
 use shm_ring::{
-    Consumer, Deadline, Error, Kind, Producer, Role, TypedConsumer, TypedProducer, WaitStrategy, inspect,
+    Consumer, Deadline, End, Error, Kind, Producer, Role, TypedConsumer, TypedProducer, WaitStrategy, inspect,
 };
 use std::time::Duration;
 
@@ -218,4 +218,44 @@ fn a_slice_takes_all_slots_and_all_values_that_there_are() {
     assert_eq!(producer.try_send_slice(&[3, 4, 5, 6]).unwrap(), 3);
     assert_eq!(consumer.try_recv_slice(&mut values).unwrap(), 4);
     assert_eq!(values, [2, 3, 4, 5]);
+}
+
+/// While the consumer is there, not only when it has left.
+#[test]
+fn the_most_values_that_were_waiting_are_shown_at_once() {
+    let name = Scratch::new("typed-high-water");
+    let mut producer = TypedProducer::<u64>::builder(&name.0).capacity(8).create().unwrap();
+    let mut consumer = TypedConsumer::<u64>::open(&name.0).unwrap();
+    let mut receive = |producer: &mut TypedProducer<u64>, count: u64, slice: bool| {
+        (0..count).for_each(|value| producer.send(&value).unwrap());
+        let mut values = [0; 8];
+        if slice {
+            assert_eq!(consumer.try_recv_slice(&mut values).unwrap() as u64, count);
+        } else {
+            (0..count).for_each(|value| assert_eq!(consumer.recv().unwrap(), value));
+        }
+        assert!(matches!(consumer.try_recv(), Err(Error::Empty)));
+        inspect(&name.0).unwrap().high_water
+    };
+    assert_eq!(receive(&mut producer, 3, false), 3);
+    assert_eq!(receive(&mut producer, 5, true), 5);
+    assert_eq!(receive(&mut producer, 2, false), 5);
+}
+
+/// The life word of the next one in the same process holds what that of the last one did: nothing but the clock says
+/// when to look. However seldom the producer sends, it looks soon.
+#[test]
+fn a_producer_that_sends_seldom_is_told_of_an_end_that_no_life_word_shows() {
+    let name = Scratch::new("seldom");
+    let mut producer = Producer::builder(&name.0).require_peer(true).create().unwrap();
+    let consumer = Consumer::open(&name.0).unwrap();
+    (0..100).for_each(|_| producer.send(b"message").unwrap());
+    drop(consumer);
+    let _next = Consumer::open(&name.0).unwrap();
+    // Fewer messages than go without a look while they are many in a short time, and one more look.
+    let told = (0..100).find_map(|_| {
+        std::thread::sleep(Duration::from_millis(10));
+        producer.send(b"message").err()
+    });
+    assert!(matches!(told, Some(Error::Disconnected(End::Dropped))), "{told:?}");
 }

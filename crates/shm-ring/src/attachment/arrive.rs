@@ -10,9 +10,13 @@ use crate::seat::{OwnSeat, Presence, Seat, Start, Witness};
 use crate::split::Joined;
 use crate::wait::pair::Waiter;
 use crate::wait::patience::Patience;
+use crate::wait::sparse::SparseLooks;
 use crate::wait::vigil::Vigil;
 use shm_core::sync::Ordering;
 use shm_core::{Deadline, Guard, Life, Object, ReadWord, Region, Word};
+
+/// Calls of a producer without a look at the clock, at most: its consumer's life word says more than the clock.
+const SKIPS_MAX: u32 = 63;
 
 /// What an attachment is made of, however it came to be.
 struct Arrived {
@@ -131,7 +135,7 @@ impl Attachment {
             geometry,
             guard: Guard::new(),
             calm_life: 0,
-            calm_calls: 0,
+            clock: SparseLooks::new(SKIPS_MAX),
             closed: false,
             corrupt: None,
             over: false,

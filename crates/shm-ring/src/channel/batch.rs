@@ -163,6 +163,7 @@ impl<'a> Peeks<'a> {
         let record = if self.is_empty() {
             self.consumer.look_now()?
         } else {
+            self.consumer.ours()?; // what was looked at may have been copied by a fork
             self.consumer.look_further().ok_or(Error::Empty)?
         };
         Ok(self.noted(record))

@@ -331,6 +331,11 @@ impl Consumer {
         Ok(Some(found))
     }
 
+    /// Whether this handle is this process's own, and not the copy that a fork made in a child.
+    pub(crate) fn ours(&self) -> Result<()> {
+        self.place.ours()
+    }
+
     /// One more message behind those that were looked at, if there is one and it does not begin a tenure. What
     /// else stands against it is told by the next call.
     pub(crate) fn look_further(&mut self) -> Option<Record> {

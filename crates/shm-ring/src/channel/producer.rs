@@ -238,8 +238,8 @@ impl Producer {
     }
 
     /// What stands against further sends: that the ring was removed or is corrupt, or, if that was
-    /// [asked for](crate::Builder::require_peer), that a consumer it has met is gone. A send learns of consumers
-    /// only while it waits for space; this asks at once. Makes a system call.
+    /// [asked for](crate::Builder::require_peer), that a consumer it has met is gone. A send learns of that
+    /// within a fraction of a second, or a few dozen sends; this asks at once. Makes a system call.
     ///
     /// # Errors
     /// [`Disconnected`](Error::Disconnected), told once for each consumer; [`Detached`](Error::Detached);

@@ -224,8 +224,8 @@ impl Sender {
     }
 
     /// What stands against further sends: that the ring was removed or is corrupt, or, if that was
-    /// [asked for](crate::Builder::require_peer), that all receivers it has met are gone. A send learns of them
-    /// only while it waits for space; this asks at once. Makes a system call.
+    /// [asked for](crate::Builder::require_peer), that all receivers it has met are gone. A send learns of that
+    /// within a fraction of a second, or a few sends; this asks at once. Makes a system call.
     ///
     /// # Errors
     /// [`Disconnected`](Error::Disconnected), told once; [`Detached`](Error::Detached);

@@ -208,6 +208,7 @@ impl<T: CheckedBitPattern> TypedConsumer<T> {
         }
         match received {
             Ok(Some(value)) => {
+                self.statistics.seen(self.reader.seen());
                 self.place.notify();
                 Ok(Some(value))
             }
@@ -230,6 +231,7 @@ impl<T: CheckedBitPattern> TypedConsumer<T> {
         match received {
             Ok(0) => Ok(None),
             Ok(count) => {
+                self.statistics.seen(self.reader.seen());
                 self.place.notify();
                 Ok(Some(count))
             }

@@ -4,10 +4,10 @@
 //! send                                          receive
 //!   fill the block in hand                        look at the slot at the cursor          A13
 //!   look at the slot at the cursor     A13        full for this lap:
-//!   empty for this lap, with block a:               hand = {mine, a, unread}
-//!     hand = {mine, a}                 R10          slot {s, a} -> {s + 1, mine}          X4
-//!     slot {s, a} -> {s + 1, mine}     X4           hand = {a, none, unread}              R12
-//!     hand = {a, none}                 R12          read a; then hand = {a, none}
+//!   empty for this lap, with block a:               hand = {mine, a, unread}              R18
+//!     hand = {mine, a}                 R18          slot {s, a} -> {s + 1, mine}          X4
+//!     slot {s, a} -> {s + 1, mine}     X4           hand = {a, none, unread}              R19
+//!     hand = {a, none}                 R19          read a; then hand = {a, none}         R20
 //!   of a later lap: others went on; so does the cursor, and looks again
 //!   still of the lap before: full (send), or empty for this lap: empty (receive)
 //!   of any lap before that: no correct participant leaves that

@@ -19,6 +19,9 @@ use crate::wait::vigil::Vigil;
 use shm_core::sync::Ordering;
 use shm_core::{Deadline, Guard, Identity, Life, Object, Word};
 
+/// Calls of a sender without a look at the clock, at most.
+const SKIPS_MAX: u32 = 15;
+
 /// One participant's place. Dropping it leaves without closing.
 #[derive(Debug)]
 pub(crate) struct Seated {
@@ -144,7 +147,7 @@ impl Seated {
             handed_out: false,
             vigil: Vigil::new(settings.backstop),
             watched: None,
-            clock: SparseLooks::new(),
+            clock: SparseLooks::new(SKIPS_MAX),
             next_sample: 0,
             waited_at: None,
             claims,

@@ -2,29 +2,34 @@
 
 use shm_core::Deadline;
 
-/// Calls without a look, at most.
-const SKIPS_MAX: u32 = 15;
-
 /// Says in which calls to look at the clock: in all while they are slow, and in ever fewer while many fit between two
 /// ticks of the coarse clock. So what is due is late by a few fast calls, or one slow one, but for the first few
-/// after a change of pace.
+/// after a change of pace: as many as go without a look at most.
 #[derive(Debug)]
 pub(crate) struct SparseLooks {
     left: u32,
     skips: u32,
+    skips_max: u32,
     looked: Deadline,
 }
 
 impl SparseLooks {
-    pub(crate) fn new() -> Self {
-        Self { left: 0, skips: 0, looked: Deadline::NEVER }
+    /// At most so many calls go without a look.
+    pub(crate) fn new(skips_max: u32) -> Self {
+        Self { left: 0, skips: 0, skips_max, looked: Deadline::NEVER }
     }
 
     /// Whether this call goes without a look. [`looked`](Self::looked) follows if not.
     #[inline(always)]
     pub(crate) fn skip(&mut self) -> bool {
-        self.left = self.left.wrapping_sub(1);
-        self.left < SKIPS_MAX
+        let left = self.left.checked_sub(1);
+        self.left = left.unwrap_or(0);
+        left.is_some()
+    }
+
+    /// The next call looks, whatever the pace.
+    pub(crate) fn look_next(&mut self) {
+        self.left = 0;
     }
 
     /// Decides how many calls the next look is away, now that there is one.
@@ -33,7 +38,7 @@ impl SparseLooks {
     }
 
     fn looked_at(&mut self, now: Deadline) {
-        self.skips = if now == self.looked { (2 * self.skips + 1).min(SKIPS_MAX) } else { 0 };
+        self.skips = if now == self.looked { (2 * self.skips + 1).min(self.skips_max) } else { 0 };
         self.looked = now;
         self.left = self.skips;
     }
@@ -46,7 +51,7 @@ mod tests {
 
     #[test]
     fn only_fast_calls_go_without_a_look() {
-        let mut looks = SparseLooks::new();
+        let mut looks = SparseLooks::new(15);
         let mut tick = Deadline::now();
         let mut calls_per_look = |fast: bool| {
             if !fast {
@@ -62,5 +67,10 @@ mod tests {
         assert_eq!(fast, [0, 1, 3, 7, 15, 15, 15]);
         assert_eq!(calls_per_look(false), 15);
         assert_eq!(calls_per_look(false), 0);
+        let mut looks = SparseLooks::new(15);
+        (0..6).for_each(|_| looks.looked_at(tick));
+        assert!(looks.skip());
+        looks.look_next();
+        assert!(!looks.skip());
     }
 }

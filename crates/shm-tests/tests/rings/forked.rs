@@ -116,13 +116,22 @@ fn looks_and_reservations_under_way() {
     sender.send(b"first").unwrap();
     let (message, delivery) = (consumer.recv().unwrap(), receiver.recv().unwrap());
     let (mut space, mut room) = (producer.reserve(6).unwrap(), sender.reserve(6).unwrap());
-    let before = [one.bytes(), many.bytes()];
+    let looked_at = rings.ring("looked-at");
+    let mut third = Producer::create(looked_at.as_str()).unwrap();
+    let mut looker = Consumer::open(looked_at.as_str()).unwrap();
+    [b"a", b"b"].iter().for_each(|message| third.send(*message).unwrap());
+    let mut looks = looker.peek_batch();
+    assert_eq!(looks.try_next().unwrap().to_vec(), b"a");
+    let before = [one.bytes(), many.bytes(), looked_at.bytes()];
     let child = process::fork(Fork::Handled, || {
+        forked![looks.try_next(), looks.next_until(Deadline::NEVER)];
+        looks.take(1);
+        drop(looks);
         forked![space.write_at(0, b"second"), room.write_at(0, b"second"), space.commit(6), room.commit(6)];
         drop((message, delivery));
     });
     await_child(child);
-    assert!(before == [one.bytes(), many.bytes()]);
+    assert!(before == [one.bytes(), many.bytes(), looked_at.bytes()]);
 }
 
 /// Role: takes part on all sides that the test wants, forks a child that stays, and stays.
