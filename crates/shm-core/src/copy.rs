@@ -13,6 +13,7 @@
 #![allow(unsafe_code)] // raw pointers into shared memory: this file, `access` and `region` only
 
 use crate::sync::{AtomicU64, Ordering};
+use core::mem::MaybeUninit;
 use core::sync::atomic::AtomicU8;
 
 const WORD: usize = size_of::<u64>();
@@ -20,6 +21,9 @@ const WORD: usize = size_of::<u64>();
 /// From here on the string copy of x86-64 is faster than a loop of words (measured on Zen 5).
 #[cfg(target_arch = "x86_64")]
 const STRING_COPY_BYTES: usize = 1024;
+
+/// Values of whole words and no more bytes may be kept in registers.
+const SHORT_BYTES: usize = 128;
 
 /// Copies `length` shared bytes at `source` to private memory at `target`.
 ///
@@ -41,6 +45,29 @@ pub(crate) unsafe fn from_shared(source: *const u8, target: *mut u8, length: usi
         // SAFETY: the caller's promise, unchanged.
         unsafe { unaligned_from_shared(source, target, length) }
     }
+}
+
+/// Copies a value's bytes out of shared memory, so that the compiler can keep a short one in registers: nothing takes the
+/// address of where whole words arrive. If they lay in memory, whatever copies the value on would load several words
+/// at once behind stores of single ones, and a processor waits then until these have left for its cache (64 bytes: 43
+/// million a second, and 150 in registers).
+///
+/// # Safety
+/// `source` is valid for atomic reads of the value's bytes, and aligned to a word if the value is whole words.
+#[inline(always)]
+pub(crate) unsafe fn value_from_shared<T>(source: *const u8) -> MaybeUninit<T> {
+    let mut value = MaybeUninit::<T>::uninit();
+    let (target, length) = (value.as_mut_ptr().cast(), size_of::<T>());
+    if const { size_of::<T>() <= SHORT_BYTES && size_of::<T>().is_multiple_of(WORD) } {
+        #[cfg(shmring_hostile)]
+        crate::hostile::before_load(source, length);
+        // SAFETY: the caller's promise; `value` has room for the bytes.
+        unsafe { words_from_shared(source, target, length) };
+    } else {
+        // SAFETY: the caller's promise; `value` has room for the bytes.
+        unsafe { from_shared(source, target, length) };
+    }
+    value
 }
 
 /// Copies `length` private bytes at `source` to shared memory at `target`.
@@ -67,21 +94,13 @@ pub(crate) unsafe fn to_shared(source: *const u8, target: *mut u8, length: usize
     }
 }
 
-/// Words, two at a time where the processor can, and the bytes behind the last of them.
+/// Words, and the bytes behind the last of them.
 ///
 /// # Safety
 /// As [`from_shared`], and `source` is aligned to a word.
 #[inline(always)]
 unsafe fn words_from_shared(source: *const u8, target: *mut u8, length: usize) {
     let mut done = 0;
-    #[cfg(target_arch = "x86_64")]
-    while length - done >= size_of::<Pair>() {
-        // SAFETY: sixteen bytes below `length` of the caller's source.
-        let pair = unsafe { load_pair(source.wrapping_add(done)) };
-        // SAFETY: sixteen bytes below `length` of the caller's private target; alignment is not needed.
-        unsafe { target.wrapping_add(done).cast::<Pair>().write_unaligned(pair) };
-        done += size_of::<Pair>();
-    }
     while length - done >= WORD {
         let word = source.wrapping_add(done).cast::<AtomicU64>();
         // SAFETY: a multiple of eight behind an aligned address, and its eight bytes lie below `length`. The reference
@@ -98,35 +117,7 @@ unsafe fn words_from_shared(source: *const u8, target: *mut u8, length: usize) {
     }
 }
 
-/// Two words. What copies a value that has arrived copies two at a time, and a processor forwards that only from stores
-/// that are as wide: behind stores of single words it waits until they have left for the cache (64 bytes: 43 million a
-/// second, and 115 so).
-#[cfg(target_arch = "x86_64")]
-type Pair = core::arch::x86_64::__m128i;
-
-/// Loads two shared words at once. To the compiler it is a read of memory that it knows nothing of, so the bytes may
-/// change meanwhile without undefined behaviour; each is read once.
-///
-/// # Safety
-/// `source` is valid for reads of sixteen bytes.
-#[cfg(target_arch = "x86_64")]
-#[inline(always)]
-unsafe fn load_pair(source: *const u8) -> Pair {
-    let pair;
-    // SAFETY: reads just the bytes the caller promised, wherever they lie, into the one register it names.
-    unsafe {
-        core::arch::asm!(
-            "movups {pair}, [{source}]",
-            pair = out(xmm_reg) pair,
-            source = in(reg) source,
-            options(nostack, preserves_flags, readonly)
-        );
-    }
-    pair
-}
-
-/// As [`words_from_shared`], the other way. By single words: what is sent was often just made, word by word, and is
-/// forwarded to loads that are no wider.
+/// As [`words_from_shared`], the other way.
 ///
 /// # Safety
 /// As [`to_shared`], and `target` is aligned to a word.

@@ -16,7 +16,7 @@ use crate::error::{Error, Result};
 #[cfg(loom)]
 use crate::model::memory::Memory as Heap;
 use crate::offset::Span;
-use crate::values::{ReadValues, Values};
+use crate::values::{self, ReadValues, Values};
 use crate::word::{ReadWord, Word, Words};
 use bytemuck::{AnyBitPattern, CheckedBitPattern, NoUninit};
 use core::mem::MaybeUninit;
@@ -233,29 +233,6 @@ impl Region {
         Ok(Words::new(base.cast(), self.bytes / size_of::<u64>() - 1, self.access, self.backing.clone()))
     }
 
-    /// The region's first `count` values of a type as an array, indexed by positions that wrap around, for reading.
-    ///
-    /// # Errors
-    /// [`Error::OutOfBounds`], or [`Error::Unaligned`] when `count` is no power of two.
-    pub fn read_values<T>(&self, count: u64) -> Result<ReadValues<T>> {
-        if !count.is_power_of_two() {
-            let alignment = count.checked_next_power_of_two().unwrap_or(0);
-            return Err(Error::Unaligned { offset: count, alignment });
-        }
-        let count = usize::try_from(count).unwrap_or(usize::MAX);
-        let base = self.at(Span::new(0, count.saturating_mul(size_of::<T>())))?;
-        Ok(ReadValues::new(base, count - 1, self.backing.clone()))
-    }
-
-    /// The same, for reading and writing.
-    ///
-    /// # Errors
-    /// As [`read_values`](Self::read_values), or [`Error::ReadOnly`].
-    pub fn values<T>(&self, count: u64) -> Result<Values<T>> {
-        self.writable()?;
-        Ok(Values::new(self.read_values(count)?))
-    }
-
     /// Copies `bytes` into the region at `offset`. Unordered; each byte is written once.
     ///
     /// # Errors
@@ -323,19 +300,41 @@ impl Region {
         Ok(unsafe { value.assume_init() })
     }
 
+    /// The region's first `count` values of a type as an array, indexed by positions that wrap around, for reading.
+    ///
+    /// # Errors
+    /// [`Error::OutOfBounds`], or [`Error::Unaligned`] when the region does not begin on a multiple of 8, or `count` is
+    /// no power of two.
+    pub fn read_values<T>(&self, count: u64) -> Result<ReadValues<T>> {
+        self.aligned(0, size_of::<u64>())?;
+        if !count.is_power_of_two() {
+            let alignment = count.checked_next_power_of_two().unwrap_or(0);
+            return Err(Error::Unaligned { offset: count, alignment });
+        }
+        let count = usize::try_from(count).unwrap_or(usize::MAX);
+        let base = self.at(Span::new(0, count.saturating_mul(size_of::<T>())))?;
+        Ok(ReadValues::new(base, count - 1, self.backing.clone()))
+    }
+
+    /// The same, for reading and writing.
+    ///
+    /// # Errors
+    /// As [`read_values`](Self::read_values), or [`Error::ReadOnly`].
+    pub fn values<T>(&self, count: u64) -> Result<Values<T>> {
+        self.writable()?;
+        Ok(Values::new(self.read_values(count)?))
+    }
+
     /// Copies a plain value out, and only then looks whether the bytes are one: `None` if not.
     ///
     /// # Errors
-    /// [`Error::OutOfBounds`].
+    /// [`Error::OutOfBounds`], or [`Error::Unaligned`] (the offset is a multiple of 8).
     #[inline]
     pub fn read_checked<T: CheckedBitPattern>(&self, offset: usize) -> Result<Option<T>> {
-        let bits: T::Bits = self.read_value(offset)?;
-        if !T::is_valid_bit_pattern(&bits) {
-            return Ok(None);
-        }
-        // SAFETY: the trait promises that `Bits` has the layout of `T` and that bits it calls valid are a
-        // `T`; they are private, so they are still what was just judged.
-        Ok(Some(unsafe { core::ptr::from_ref(&bits).cast::<T>().read() }))
+        self.aligned(offset, size_of::<u64>())?;
+        let source = self.at(Span::new(offset, size_of::<T>()))?;
+        // SAFETY: `source` is aligned to a word, and lies in the mapping with all bytes of a `T`.
+        Ok(unsafe { values::read_checked(source) })
     }
 
     /// The address of a span of the region, for those who take a slice over it (see the ring's views)

@@ -13,7 +13,7 @@ use std::sync::Arc;
 
 /// An array of values that this side only reads, whose length is a power of two, indexed by a position that wraps.
 pub struct ReadValues<T> {
-    /// `mask + 1` values, as bytes that may lie at any address, inside of `backing`, which stays mapped as long as this
+    /// `mask + 1` values from a multiple of 8 on, inside of `backing`, which stays mapped as long as this
     /// lives: what every `unsafe` block of this type relies on. Only `Region` makes one, after checking both.
     base: NonNull<u8>,
     mask: usize,
@@ -32,7 +32,7 @@ unsafe impl<T> Send for ReadValues<T> {}
 unsafe impl<T> Sync for ReadValues<T> {}
 
 impl<T> ReadValues<T> {
-    /// `mask + 1` is a power of two, and so many values lie at `base`.
+    /// `mask + 1` is a power of two, and so many values lie at `base`, which is a multiple of 8.
     pub(crate) fn new(base: NonNull<u8>, mask: usize, backing: Arc<Backing>) -> Self {
         Self { base, mask, _backing: backing, _values: PhantomData }
     }
@@ -55,20 +55,27 @@ impl<T: CheckedBitPattern> ReadValues<T> {
     /// the bytes are one: `None` if not. Unordered; each byte is read once.
     #[inline(always)]
     pub fn read(&self, position: u64) -> Option<T> {
-        let mut bits = MaybeUninit::<T::Bits>::uninit();
-        let target = bits.as_mut_ptr().cast();
-        // SAFETY: the array has the bytes of a value there, which are as many as those of its `Bits` (the trait
-        // promises that they have one layout), and `bits` has room for them.
-        unsafe { access::from_shared(self.address(position).as_ptr(), target, size_of::<T>()) };
-        // SAFETY: every byte was written, and any bit pattern is a `T::Bits`.
-        let bits = unsafe { bits.assume_init() };
-        if !T::is_valid_bit_pattern(&bits) {
-            return None;
-        }
-        // SAFETY: the trait promises that bits it calls valid are a `T`; they are private, so they are still what was
-        // just judged.
-        Some(unsafe { core::ptr::from_ref(&bits).cast::<T>().read() })
+        // SAFETY: the array has the bytes of a value there, and begins on a word, so that values of whole words do.
+        unsafe { read_checked(self.address(position)) }
     }
+}
+
+/// Copies a value out, and only then looks whether the bytes are one.
+///
+/// # Safety
+/// At `source` there are the bytes of a value in shared memory; it is aligned to a word if they are whole words.
+#[inline(always)]
+pub(crate) unsafe fn read_checked<T: CheckedBitPattern>(source: NonNull<u8>) -> Option<T> {
+    // SAFETY: the caller's promise; the trait promises that a `T` and its `Bits` have one layout.
+    let bits: MaybeUninit<T::Bits> = unsafe { access::value_from_shared(source.as_ptr()) };
+    // SAFETY: every byte was written, and any bit pattern is a `T::Bits`.
+    let bits = unsafe { bits.assume_init() };
+    if !T::is_valid_bit_pattern(&bits) {
+        return None;
+    }
+    // SAFETY: the trait promises that bits it calls valid are a `T`; they are private, so they are still what was just
+    // judged.
+    Some(unsafe { core::ptr::from_ref(&bits).cast::<T>().read() })
 }
 
 impl<T> Values<T> {

@@ -10,6 +10,7 @@ use super::{mortal, weaken};
 use crate::line::{LINE_BYTES, Line};
 use crate::sync::{AtomicU32, Ordering};
 use core::marker::PhantomData;
+use core::mem::MaybeUninit;
 use core::ptr::NonNull;
 use loom::cell::UnsafeCell;
 use loom::sync::{Condvar, Mutex};
@@ -196,6 +197,17 @@ pub(crate) unsafe fn from_shared(source: *const u8, target: *mut u8, length: usi
         }
         done += run;
     }
+}
+
+/// Copies a value's bytes out of shared memory.
+///
+/// # Safety
+/// As in `copy`.
+pub(crate) unsafe fn value_from_shared<T>(source: *const u8) -> MaybeUninit<T> {
+    let mut value = MaybeUninit::<T>::uninit();
+    // SAFETY: the caller's promise; `value` has room for the bytes.
+    unsafe { from_shared(source, value.as_mut_ptr().cast(), size_of::<T>()) };
+    value
 }
 
 /// Copies `length` private bytes at `source` to shared memory at `target`.
