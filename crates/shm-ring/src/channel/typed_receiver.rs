@@ -83,11 +83,11 @@ impl<T: CheckedBitPattern> TypedReceiver<T> {
     /// [`Empty`](Error::Empty), and as [`recv`](Self::recv).
     #[inline]
     pub fn try_recv(&mut self) -> Result<T> {
-        if let Some(value) = self.attempt()? {
-            return Ok(value);
-        }
-        Exchange::settle_view();
-        try_now(self, Self::attempt)?.ok_or(Error::Empty)
+        let handed = match self.place.receive_plainly(usize::MAX) {
+            Some(handed) => handed,
+            None => self.take_closely()?,
+        };
+        self.copy_out(handed)
     }
 
     /// Receives the next value, waiting at most `timeout`.
@@ -104,10 +104,11 @@ impl<T: CheckedBitPattern> TypedReceiver<T> {
     /// [`TimedOut`](Error::TimedOut), and as [`recv`](Self::recv).
     #[inline]
     pub fn recv_until(&mut self, deadline: Deadline) -> Result<T> {
-        match self.attempt()? {
-            Some(value) => Ok(value),
-            None => wait(self, deadline, Self::attempt),
-        }
+        let handed = match self.place.receive_plainly(usize::MAX) {
+            Some(handed) => handed,
+            None => self.take_waiting(deadline)?,
+        };
+        self.copy_out(handed)
     }
 
     /// Receives values one after the other until there are no more or no room for them: waits for the first until
@@ -123,7 +124,8 @@ impl<T: CheckedBitPattern> TypedReceiver<T> {
         let mut received = 1;
         for place in rest {
             // What stands against it is told by the next call.
-            let Ok(Some(value)) = self.attempt() else { break };
+            let Ok(Some(handed)) = self.place.receive() else { break };
+            let Ok(value) = self.copy_out(handed) else { break };
             *place = value;
             received += 1;
         }
@@ -163,19 +165,31 @@ impl<T: CheckedBitPattern> TypedReceiver<T> {
         Ok(self.len()? == 0)
     }
 
-    /// `None` when there is no value.
-    #[inline]
-    fn attempt(&mut self) -> Result<Option<T>> {
-        let Some(Handed { block, again }) = self.place.receive()? else {
-            return Ok(None);
-        };
+    #[inline(never)]
+    fn take_closely(&mut self) -> Result<Handed> {
+        if let Some(handed) = self.place.receive()? {
+            return Ok(handed);
+        }
+        Exchange::settle_view();
+        try_now(self, |receiver| receiver.place.receive())?.ok_or(Error::Empty)
+    }
+
+    #[inline(never)]
+    fn take_waiting(&mut self, deadline: Deadline) -> Result<Handed> {
+        wait(self, deadline, |receiver| receiver.place.receive())
+    }
+
+    /// Copies the value out of the block in hand, and lets the block go.
+    #[inline(always)]
+    fn copy_out(&mut self, handed: Handed) -> Result<T> {
         let blocks = self.place.blocks();
-        let value = blocks.region().read_checked(blocks.offset(block));
+        let value = blocks.region().read_checked(blocks.offset(handed.block));
         self.place.let_go();
-        self.redelivered = again;
-        match value? {
-            Some(value) => Ok(Some(value)),
-            None => Err(self.place.judge(Error::Corrupt("a value is none of its type"))),
+        self.redelivered = handed.again;
+        match value {
+            Ok(Some(value)) => Ok(value),
+            Ok(None) => Err(self.place.judge(Error::Corrupt("a value is none of its type"))),
+            Err(error) => Err(error.into()),
         }
     }
 }

@@ -108,11 +108,7 @@ impl<T: NoUninit + CheckedBitPattern> TypedSender<T> {
     #[inline]
     pub fn try_send(&mut self, value: &T) -> Result<()> {
         self.fill(value)?;
-        if self.attempt()?.is_some() {
-            return Ok(());
-        }
-        Exchange::settle_view();
-        try_now(self, Self::attempt)?.ok_or(Error::Full)
+        if self.send_plainly() { Ok(()) } else { self.exchange_now() }
     }
 
     /// Sends a value, waiting at most `timeout` for space.
@@ -130,10 +126,17 @@ impl<T: NoUninit + CheckedBitPattern> TypedSender<T> {
     #[inline]
     pub fn send_until(&mut self, value: &T, deadline: Deadline) -> Result<()> {
         self.fill(value)?;
-        match self.attempt()? {
-            Some(()) => Ok(()),
-            None => self.wait_for_space(deadline),
+        if self.send_plainly() { Ok(()) } else { self.exchange_until(deadline) }
+    }
+
+    /// Sends the block in hand, if nothing at all is to be considered but that there is space.
+    #[inline(always)]
+    fn send_plainly(&mut self) -> bool {
+        let sent = self.place.send_plainly();
+        if sent {
+            self.place.notify();
         }
+        sent
     }
 
     /// Sends values one after the other, waiting for space as long as it takes, and waking receivers once
@@ -199,6 +202,23 @@ impl<T: NoUninit + CheckedBitPattern> TypedSender<T> {
         self.place.ours()?;
         let blocks = self.place.blocks();
         Ok(blocks.region().write_value(blocks.offset(self.place.block()), value)?)
+    }
+
+    #[inline(never)]
+    fn exchange_now(&mut self) -> Result<()> {
+        if self.attempt()?.is_some() {
+            return Ok(());
+        }
+        Exchange::settle_view();
+        try_now(self, Self::attempt)?.ok_or(Error::Full)
+    }
+
+    #[inline(never)]
+    fn exchange_until(&mut self, deadline: Deadline) -> Result<()> {
+        match self.attempt()? {
+            Some(()) => Ok(()),
+            None => self.wait_for_space(deadline),
+        }
     }
 
     #[cold]
