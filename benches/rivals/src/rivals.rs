@@ -10,7 +10,7 @@ mod shmring;
 mod threads;
 
 use shm_measure::peer::{Opening, Other};
-use shm_measure::{Link, Measured, Pair, Placement, Result, Serve, Setup, Transport, Wait, cores, crowd};
+use shm_measure::{Link, Measured, Pair, Placement, Result, Serve, Setup, Transport, Wait, cores};
 use std::os::fd::OwnedFd;
 use std::time::Duration;
 
@@ -42,7 +42,7 @@ pub const PAIRS: [(&str, Start); 14] = [
 
 /// Those for many.
 pub const CROWDS: [(&str, Crowd); 3] = [
-    ("shmring", |capacity, pairs, time| crowd::measure(capacity, pairs, Wait::Adaptive, time)),
+    (shmring::CROWD, shmring::measure),
     ("crossbeam ArrayQueue", array_queue::measure),
     ("shaq", shaq::measure),
 ];
@@ -56,6 +56,7 @@ pub fn open(opening: &Opening, descriptors: &[OwnedFd]) -> Result<Option<Box<dyn
     Ok(Some(match opening.transport.as_str() {
         shmring::SPSC => shmring::open_spsc(opening, descriptors)?,
         shmring::MPMC => shmring::open_mpmc(opening, descriptors)?,
+        shmring::CROWD => shmring::open_crowd(opening, descriptors)?,
         ringfire::NAME => ringfire::open(opening)?,
         shaq::SPSC => shaq::open_spsc(opening, descriptors)?,
         shaq::MPMC => shaq::open_mpmc(opening, descriptors)?,

@@ -47,10 +47,10 @@ pub(crate) unsafe fn from_shared(source: *const u8, target: *mut u8, length: usi
     }
 }
 
-/// Copies a value's bytes out of shared memory, so that the compiler can keep a short one in registers: nothing takes the
-/// address of where whole words arrive. If they lay in memory, whatever copies the value on would load several words
-/// at once behind stores of single ones, and a processor waits then until these have left for its cache (64 bytes: 43
-/// million a second, and 150 in registers).
+/// Copies a value's bytes out of shared memory, so that the compiler can keep a short one in registers: nothing takes
+/// the address of where whole words arrive. If they lay in memory, whatever copies the value on would load several
+/// words at once behind stores of single ones, and a processor waits then until these have left for its cache (64
+/// bytes: 43 million a second, and 150 in registers).
 ///
 /// # Safety
 /// `source` is valid for atomic reads of the value's bytes, and aligned to a word if the value is whole words.

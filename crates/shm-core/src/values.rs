@@ -96,8 +96,8 @@ impl<T: NoUninit> Values<T> {
         unsafe { access::to_shared(bytes.as_ptr(), target, bytes.len()) };
     }
 
-    /// Copies values to `position` and those behind it, around the array's end, in two runs at most. Of more values than
-    /// the array is long, the first.
+    /// Copies values to `position` and those behind it, around the array's end, in two runs at most. Of more values
+    /// than the array is long, the first.
     #[inline]
     pub fn write_run(&self, position: u64, values: &[T]) {
         let length = self.inner.mask + 1;

@@ -4,13 +4,17 @@
 use super::{QUEUE_BYTES, pair, process, with_words};
 use crate::words::{Ends, Message, Words};
 use shm_core::{Memfd, Unnamed};
+use shm_measure::crowd::{self, Part, Participant};
 use shm_measure::peer::Opening;
-use shm_measure::{Measured, Result, Serve};
+use shm_measure::{Measured, Other, Result, Run, Serve};
 use shm_ring::{TypedConsumer, TypedProducer, TypedReceiver, TypedSender, WaitStrategy};
 use std::os::fd::{AsFd, OwnedFd};
+use std::time::Duration;
 
 pub const SPSC: &str = "shmring spsc";
 pub const MPMC: &str = "shmring mpmc";
+pub const CROWD: &str = "shmring";
+const CROWD_WORDS: usize = crowd::BYTES / 8;
 /// A message takes a cache line at least.
 const MPMC_SLOTS: u64 = (QUEUE_BYTES / 64) as u64;
 /// Of either side at a queue for one sender and one receiver.
@@ -126,4 +130,58 @@ pub fn open_mpmc(opening: &Opening, descriptors: &[OwnedFd]) -> Result<Box<dyn S
 
 fn open_mpmc_of<const WORDS: usize>(descriptors: &[OwnedFd]) -> Result<Box<dyn Serve>> {
     Ok(Box::new(Words::<_, WORDS>(crowded::<WORDS>(&opened(descriptors)?, false)?)))
+}
+
+/// One of many at a queue.
+enum OneOfMany {
+    Sends(TypedSender<Message<CROWD_WORDS>>),
+    Receives(TypedReceiver<Message<CROWD_WORDS>>),
+}
+
+impl Ends<CROWD_WORDS> for OneOfMany {
+    #[inline(always)]
+    fn put(&mut self, message: Message<CROWD_WORDS>) -> Result<()> {
+        match self {
+            Self::Sends(sender) => Ok(sender.send(&message)?),
+            Self::Receives(_) => Err("this one receives".into()),
+        }
+    }
+
+    #[inline(always)]
+    fn take(&mut self) -> Result<Message<CROWD_WORDS>> {
+        match self {
+            Self::Receives(receiver) => Ok(receiver.recv()?),
+            Self::Sends(_) => Err("this one sends".into()),
+        }
+    }
+}
+
+pub fn measure(capacity: u64, pairs: u64, time: Duration) -> Result<Run> {
+    let memory = Unnamed::memfd(CROWD, Memfd::new("shm-rivals"));
+    TypedSender::<Message<CROWD_WORDS>>::builder(CROWD).memory(&memory).capacity(capacity).create_ring()?;
+    let descriptor = memory.descriptor().ok_or("a memfd has one")?;
+    let start = |part: Part, index: u64| {
+        let opening = Opening {
+            transport: CROWD.to_owned(),
+            processor: crowd::processor(part, index),
+            descriptors: 1,
+            words: vec![serde_json::to_string(&part)?],
+        };
+        Other::process(opening, &[descriptor.as_fd()])
+    };
+    let senders = (0..pairs).map(|index| start(Part::Send(index), index));
+    let receivers = (0..pairs).map(|index| start(Part::Receive(pairs), index));
+    crowd::conduct(CROWD, senders.chain(receivers).collect::<Result<_>>()?, time)
+}
+
+/// They wait as they do by default: looking for a while, then asleep.
+pub fn open_crowd(opening: &Opening, descriptors: &[OwnedFd]) -> Result<Box<dyn Serve>> {
+    let part: Part = serde_json::from_str(opening.word(0)?)?;
+    let descriptor = descriptors.first().ok_or("a descriptor was to come")?.try_clone()?;
+    let memory = Unnamed::from_descriptor(CROWD, descriptor);
+    let end = match part {
+        Part::Send(_) => OneOfMany::Sends(TypedSender::builder(CROWD).memory(&memory).open()?),
+        Part::Receive(_) => OneOfMany::Receives(TypedReceiver::builder(CROWD).memory(&memory).open()?),
+    };
+    Ok(Box::new(Participant::new(Words(end), part)))
 }
