@@ -3,6 +3,7 @@
 #![allow(unsafe_code)] // calls `access` with pointers that were checked when the array was made
 
 use crate::access;
+use crate::prefetch;
 use crate::region::Backing;
 use bytemuck::{CheckedBitPattern, NoUninit};
 use core::fmt;
@@ -94,6 +95,13 @@ impl<T: NoUninit> Values<T> {
         // SAFETY: the array has room for the bytes of a value there, in memory that is mapped for writing; `bytes` is
         // private memory that nobody writes meanwhile, since it is borrowed.
         unsafe { access::to_shared(bytes.as_ptr(), target, bytes.len()) };
+    }
+
+    /// Says that the line where the value at `position` begins is going to be written. Changes nothing but how long
+    /// that takes.
+    #[inline(always)]
+    pub fn will_write(&self, position: u64) {
+        prefetch::for_writing(self.inner.address(position).as_ptr());
     }
 
     /// Copies values to `position` and those behind it, around the array's end, in two runs at most. Of more values

@@ -31,6 +31,12 @@ fn check(capacity: u64, head: u64, tail: u64) -> Result<()> {
     }
 }
 
+/// The line of the value so many further on is asked for in advance, where a value is at least half a line: the
+/// consumer has read it the last time around, so that a store waits until it has given it up (64 bytes, on two dies: 33
+/// million a second without, 43 with).
+const VALUES_AHEAD: u64 = 4;
+const BYTES_AHEAD_MIN: usize = 32;
+
 /// The producer's half.
 #[derive(Debug)]
 pub(crate) struct Writer<T> {
@@ -81,8 +87,12 @@ impl<T: NoUninit> Writer<T> {
     /// Sends a value if there is room as far as is known. Otherwise nothing is done, and `false`.
     #[inline(always)]
     pub(crate) fn send_plainly(&mut self, value: &T) -> bool {
-        let has_room = self.sent - self.seen_head < self.capacity;
+        let waiting = self.sent - self.seen_head;
+        let has_room = waiting < self.capacity;
         if has_room {
+            if size_of::<T>() >= BYTES_AHEAD_MIN && waiting + VALUES_AHEAD < self.capacity {
+                self.slots.will_write(self.sent + VALUES_AHEAD);
+            }
             self.slots.write(self.sent, value);
             self.publish(1);
         }

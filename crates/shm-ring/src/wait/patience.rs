@@ -68,7 +68,8 @@ impl Patience {
     ///
     /// Each look takes the line that the other side is about to write away from it. Who answers one message with
     /// another loses by looking late; but who takes a stream and is always just behind makes the other side
-    /// five times slower by looking often (measured: 15 against 75 million messages of 56 bytes a second). The two
+    /// five times slower by looking often (measured: 15 against 75 million messages of 56 bytes a second with
+    /// pauses of 16; where a line takes long, on two dies, pauses of 64 help again: 8 bytes, 44 against 79). The two
     /// are told apart by how many messages are there after a wait: one, or more the longer the wait was. So long
     /// pauses are tried now and then, and kept while they find more than one.
     pub(crate) fn pause(&mut self, progress: u64) -> u32 {
