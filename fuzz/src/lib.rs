@@ -1,7 +1,9 @@
 //! What the fuzz targets do, apart from the fuzzer: `cargo test` runs the committed seeds through it.
 
 pub mod case;
+pub mod digest;
 pub mod handles;
+pub mod history;
 pub mod input;
 pub mod join;
 pub mod mpmc_model;
@@ -9,6 +11,7 @@ pub mod object;
 pub mod passing;
 pub mod peers;
 pub mod play;
+pub mod recover;
 pub mod sealed;
 pub mod seeds;
 pub mod spsc_model;
@@ -49,6 +52,7 @@ targets!(
     mpmc_model,
     receive_descriptors,
     join_sealed_ring,
+    recover_arbitrary_bytes,
     parse_text
 );
 
@@ -97,6 +101,11 @@ pub fn receive_descriptors(input: &[u8]) {
 /// One side of a sealed ring, whoever is at the other end of its socket.
 pub fn join_sealed_ring(input: &[u8]) {
     join::play(input);
+}
+
+/// What the disk made of a ring in a file, after a restart of the machine.
+pub fn recover_arbitrary_bytes(input: &[u8]) {
+    recover::play(input);
 }
 
 /// What people write on the command line.

@@ -51,21 +51,24 @@ static MEETINGS: LazyLock<Vec<[Meeting; MOMENTS]>> = LazyLock::new(|| {
             Consumer::builder("fuzz").capacity(CAPACITY_BYTES),
             |producer, number| producer.send(&vec![number; usize::from(number % 40)]),
             |consumer| consumer.recv().map(drop),
-            (Producer::close, Consumer::close),
+            Producer::close,
+            Consumer::close,
         ),
         meet(
             TypedProducer::<u64>::builder("fuzz").capacity(CAPACITY_VALUES),
             TypedConsumer::<u64>::builder("fuzz").capacity(CAPACITY_VALUES),
             |producer, number| producer.send(&number.into()),
             |consumer| consumer.recv().map(drop),
-            (TypedProducer::close, TypedConsumer::close),
+            TypedProducer::close,
+            TypedConsumer::close,
         ),
         meet(
             TypedProducer::<char>::builder("fuzz").capacity(CAPACITY_VALUES),
             TypedConsumer::<char>::builder("fuzz").capacity(CAPACITY_VALUES),
             |producer, number| producer.send(&number.into()),
             |consumer| consumer.recv().map(drop),
-            (TypedProducer::close, TypedConsumer::close),
+            TypedProducer::close,
+            TypedConsumer::close,
         ),
     ]
 });
@@ -100,7 +103,8 @@ fn meet<P, C>(
     consumer: Builder<C>,
     send: fn(&mut P, u8) -> shm_ring::Result<()>,
     receive: fn(&mut C) -> shm_ring::Result<()>,
-    leave: (fn(P), fn(C)),
+    close_producer: fn(P),
+    close_consumer: fn(C),
 ) -> [Meeting; MOMENTS]
 where
     P: Handle + Paired + Send + 'static,
@@ -134,8 +138,8 @@ where
         receive(&mut consumer).expect("a message");
     }
     let around = now();
-    (leave.0)(producer);
-    (leave.1)(consumer);
+    close_producer(producer);
+    close_consumer(consumer);
     [met, waiting, around, now()]
 }
 

@@ -198,6 +198,31 @@ pub fn join_sealed_ring() -> Vec<(String, Vec<u8>)> {
     seeds
 }
 
+/// Moments of histories, with pages from before, garbage, and digests that fit it.
+pub fn recover_arbitrary_bytes() -> Vec<(String, Vec<u8>)> {
+    let mut seeds = Vec::new();
+    for kind in 1..=5_u8 {
+        for (variant, steps) in (0..).zip(STEPS) {
+            // The newest version of everything; somebody dies at an early store.
+            let whole =
+                [&[kind, variant, 20 + 30 * variant, 0, 0, 0, 16 * (variant % 2), 3 * variant], steps];
+            seeds.push((format!("whole-{kind}-{variant}"), whole.concat()));
+            let mixed = [kind, variant, 90, 0, 10, 0, 1, 0, 2, 0, 1, 0, 0, 1, 2, 0, 0, 9 + variant];
+            seeds.push((format!("mixed-{kind}-{variant}"), [&mixed, steps].concat()));
+            // The first message's bytes, or where it should be; the records' positions.
+            let torn = [kind, variant, 60, 0, 0, 1, 8, 16, 0, 0xFF, 0, 40];
+            seeds.push((format!("torn-{kind}-{variant}"), [&torn, steps].concat()));
+            let place = [24, 1].map(|byte: u8| byte.wrapping_add(variant.wrapping_mul(112)));
+            let forged = [&[kind, variant, 60, 0, 0, 1][..], &place, &[0, 3, 3, 5], steps].concat();
+            seeds.push((format!("forged-{kind}-{variant}"), forged));
+        }
+        let short = [kind, 0, 40, 0, 0, 0, 4, 0, 16, 0];
+        seeds.push((format!("short-{kind}"), short.to_vec()));
+    }
+    seeds.push(("raw".into(), [&[0], &template::of(2)[..600]].concat()));
+    seeds
+}
+
 /// Texts.
 pub fn parse_text() -> Vec<(String, Vec<u8>)> {
     (0..).zip(TEXTS).map(|(number, text): (u8, _)| (format!("text-{number:02}"), text.into())).collect()
