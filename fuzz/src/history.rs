@@ -60,8 +60,8 @@ pub trait Puts: Attach {
 
 /// A receiving handle, with numbers for messages.
 pub trait Gets: Attach {
-    /// The next message: its number, `None` if it is no message that anybody sends. [`Error::Empty`] when there is none,
-    /// whatever became of the others.
+    /// The next message: its number, `None` if it is no message that anybody sends. [`Error::Empty`] when there is
+    /// none, whatever became of the others.
     fn get(&mut self) -> Result<Option<u64>>;
     /// See the handle's.
     fn flush(&mut self) -> Result<()>;

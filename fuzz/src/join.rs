@@ -8,8 +8,8 @@
 //! The rules, beside those of [`stage`](crate::stage) and [`world`](crate::world):
 //!
 //! * joining ends, with a ring or an error that says why; with a ring if everything is as it should be;
-//! * who has joined has been sent just one descriptor, of memory that nobody can shorten, write or punch holes into, and
-//!   has sent the same; a consumer's ring is no larger than it accepts;
+//! * who has joined has been sent just one descriptor, of memory that nobody can shorten, write or punch holes into,
+//!   and has sent the same; a consumer's ring is no larger than it accepts;
 //! * no descriptor stays open, and nothing mapped, when it is over.
 
 use crate::case::{Patch, Step};

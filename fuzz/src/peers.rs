@@ -1,10 +1,11 @@
 //! Handles beside a process that writes whatever it likes, at the worst moment: just before they load it.
 //!
 //! An input is: which ring (a [template](crate::template)) and which handles; the number of changes before anybody
-//! comes, and these (see [`Patch`]); the number of changes made meanwhile, and these (see [`plan`](Shared::plan)); and the steps.
+//! comes, and these (see [`Patch`]); the number of changes made meanwhile, and these (see [`plan`](Shared::plan)); and
+//! the steps.
 //!
-//! The rules, beside those of [`stage`](crate::stage) and [`world`](crate::world): nobody writes where he has nothing to
-//! write, and nobody in the header.
+//! The rules, beside those of [`stage`](crate::stage) and [`world`](crate::world): nobody writes where he has nothing
+//! to write, and nobody in the header.
 
 use crate::case::{Patch, Step};
 use crate::handles::{Receives, Sends};

@@ -10,8 +10,8 @@
 //! * looking changes nothing, and neither does a recovery that fails;
 //! * recovering twice leaves the same bytes as once, and so does recovering after somebody died at any store of it; or
 //!   the same error;
-//! * of pages that each are as they were at some moment since they were flushed, what is delivered is just what one of the
-//!   last two flushes covered, or the ring is `Corrupt`; and a ring that was recovered goes on like any other;
+//! * of pages that each are as they were at some moment since they were flushed, what is delivered is just what one
+//!   of the last two flushes covered, or the ring is `Corrupt`; and a ring that was recovered goes on like any other;
 //! * of any bytes, nothing torn is delivered, and nothing that was not covered by some flush: unless the input has
 //!   computed the digests itself, which only people do;
 //! * no descriptor stays open.
