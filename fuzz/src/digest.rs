@@ -1,5 +1,5 @@
-//! The digests of a ring in a file, as `docs/layout.md` has them, and not as the libraries compute them: so that an input
-//! can be an image whose digests are right though its words are anything.
+//! The digests of a ring in a file, as `docs/layout.md` has them, and not as the libraries compute them: so that an
+//! input can be an image whose digests are right though its words are anything.
 
 use shm_core::header::{GEOMETRY_OFFSET, INSTANCE_OFFSET, KIND_OFFSET};
 use shm_ring::layout::mpmc::BLOCK_HEADER_BYTES;

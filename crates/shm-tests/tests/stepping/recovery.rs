@@ -1,7 +1,8 @@
 //! Rings in files that are just being recovered, after a restart of the machine.
 //!
-//! Who recovers is killed at every moment of it; whoever comes next has to find the same messages, and leave the
-//! same bytes, as if nobody had died: or the same error.
+//! Who recovers is stopped after each of its instructions. Whatever the file is at one of these moments is what a
+//! kill would leave there: whoever comes next has to find the same messages in it, and leave the same bytes, as if nobody
+//! had died: or the same error. At some of the moments it is killed indeed.
 
 use crate::content::{CAPACITY_BYTES, CAPACITY_SLOTS, LONGEST, Value, content, number, number_of, value};
 use crate::tracer::{Tracee, allow_tracing, mark};
@@ -25,9 +26,8 @@ use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
 
-/// Steps spent on the tries of one recovery, beside those at its differences; and on those.
-const STEPS: u64 = 10_000;
-const STEPS_AT_DIFFERENCES: u64 = 1_000_000;
+/// Steps spent on the kills of one recovery at any moments, and as many on those at its stores.
+const STEPS: u64 = 100_000;
 const PARTICIPANTS: u64 = 3;
 const CAPACITY_MANY: u64 = 4;
 /// Another run of the machine.
@@ -104,16 +104,28 @@ fn at_every_moment(
         let tracee = Tracee::catch(peer.pid());
         (peer, tracee)
     };
-    let mut seen = Vec::new();
+    let mut left = Vec::new();
     let changed = || {
         let now = disk.bytes();
-        std::mem::replace(&mut seen, now) != seen
+        let differs = left.last() != Some(&now);
+        if differs {
+            left.push(now);
+        }
+        differs
     };
     let (peer, mut tracee) = begin();
     let course = Course::follow(&mut tracee, changed, || panic!("it sleeps"));
     peer.kill();
+    // What a kill leaves: the kernel frees the locks, and there is nothing else.
+    for (store, left) in left.iter().enumerate() {
+        progress.now(format!("recovering {kind:?} what store {store} left"));
+        disk.put(left);
+        come_next(disk, kind, &undisturbed, expected);
+    }
+    // And that this is so.
     let mut tries = course.sample(STEPS);
-    tries.extend(course.differing(STEPS_AT_DIFFERENCES));
+    tries.extend(course.differing(STEPS));
+    print!("{} stores, ", left.len() - 1);
     course.tell(tries.len());
     for moment in tries {
         progress.now(format!("recovering {kind:?} at {:?}", course.points[moment]));
@@ -121,13 +133,18 @@ fn at_every_moment(
         let (peer, mut tracee) = begin();
         walk::go_to(&mut tracee, course.points[moment], || panic!("it sleeps"));
         peer.kill();
-        if disk.is_from_another_run() {
-            let recovered = outcome(repair(&disk.place));
-            assert_eq!(recovered, expected.as_ref().map(|_| ()).map_err(Clone::clone));
-        }
-        assert!(disk.bytes() == undisturbed, "it leaves something else");
-        assert_eq!(&disk.drain(kind), expected);
+        come_next(disk, kind, &undisturbed, expected);
     }
+}
+
+/// Another process comes to what the dead one has left.
+fn come_next(disk: &Disk, kind: Kind, undisturbed: &[u8], expected: &std::result::Result<Vec<u64>, String>) {
+    if disk.is_from_another_run() {
+        let recovered = outcome(repair(&disk.place));
+        assert_eq!(recovered, expected.as_ref().map(|_| ()).map_err(Clone::clone));
+    }
+    assert!(disk.bytes() == undisturbed, "it leaves something else");
+    assert_eq!(&disk.drain(kind), expected);
 }
 
 fn outcome<T>(done: Result<T>) -> std::result::Result<(), String> {
