@@ -27,7 +27,7 @@ use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
 
 /// Steps spent on the kills of one recovery at any moments, and as many on those at its stores.
-const STEPS: u64 = 100_000;
+const STEPS: u64 = 30_000;
 const PARTICIPANTS: u64 = 3;
 const CAPACITY_MANY: u64 = 4;
 /// Another run of the machine.
