@@ -114,7 +114,12 @@ fn at_every_moment(
         differs
     };
     let (peer, mut tracee) = begin();
-    let course = Course::follow(&mut tracee, changed, || panic!("it sleeps"));
+    let asleep = || panic!("it sleeps");
+    let course = if walk::coarse() {
+        Course::of_calls(&mut tracee, asleep)
+    } else {
+        Course::follow(&mut tracee, changed, asleep)
+    };
     peer.kill();
     // What a kill leaves: the kernel frees the locks, and there is nothing else.
     for (store, left) in left.iter().enumerate() {
@@ -125,7 +130,7 @@ fn at_every_moment(
     // And that this is so.
     let mut tries = course.sample(STEPS);
     tries.extend(course.differing(STEPS));
-    print!("{} stores, ", left.len() - 1);
+    print!("{} stores, ", left.len().saturating_sub(1));
     course.tell(tries.len());
     for moment in tries {
         progress.now(format!("recovering {kind:?} at {:?}", course.points[moment]));
