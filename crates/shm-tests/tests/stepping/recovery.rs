@@ -1,8 +1,8 @@
 //! Rings in files that are just being recovered, after a restart of the machine.
 //!
 //! Who recovers is stopped after each of its instructions. Whatever the file is at one of these moments is what a
-//! kill would leave there: whoever comes next has to find the same messages in it, and leave the same bytes, as if nobody
-//! had died: or the same error. At some of the moments it is killed indeed.
+//! kill would leave there: whoever comes next has to find the same messages in it, and leave the same bytes, as if
+//! nobody had died: or the same error. At some of the moments it is killed indeed.
 
 use crate::content::{CAPACITY_BYTES, CAPACITY_SLOTS, LONGEST, Value, content, number, number_of, value};
 use crate::tracer::{Tracee, allow_tracing, mark};
