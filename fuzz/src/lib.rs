@@ -1,18 +1,24 @@
 //! What the fuzz targets do, apart from the fuzzer: `cargo test` runs the committed seeds through it.
 
 pub mod case;
+pub mod digest;
 pub mod handles;
+pub mod history;
 pub mod input;
+pub mod join;
 pub mod mpmc_model;
 pub mod object;
 pub mod passing;
 pub mod peers;
 pub mod play;
+pub mod recover;
+pub mod sealed;
 pub mod seeds;
 pub mod spsc_model;
 pub mod stage;
 pub mod template;
 pub mod text;
+pub mod world;
 
 use case::Case;
 use peers::Enemy;
@@ -45,6 +51,8 @@ targets!(
     spsc_model,
     mpmc_model,
     receive_descriptors,
+    join_sealed_ring,
+    recover_arbitrary_bytes,
     parse_text
 );
 
@@ -88,6 +96,16 @@ pub fn mpmc_model(input: &[u8]) {
 /// A receiver of descriptors, whatever its peer sends.
 pub fn receive_descriptors(input: &[u8]) {
     passing::play(input);
+}
+
+/// One side of a sealed ring, whoever is at the other end of its socket.
+pub fn join_sealed_ring(input: &[u8]) {
+    join::play(input);
+}
+
+/// What the disk made of a ring in a file, after a restart of the machine.
+pub fn recover_arbitrary_bytes(input: &[u8]) {
+    recover::play(input);
 }
 
 /// What people write on the command line.

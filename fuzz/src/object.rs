@@ -1,7 +1,7 @@
 //! The object under test: a file that is made anew for each opening, and looked at afterwards.
 
 use rustix::rand::{GetRandomFlags, getrandom};
-use shm_core::Directory;
+use shm_core::{Access, Directory, Name, Options};
 use std::fs::{File, OpenOptions};
 use std::io::Write;
 use std::os::unix::fs::FileExt;
@@ -9,6 +9,8 @@ use std::path::{Path, PathBuf};
 
 /// Where scratch directories are made, unless this variable says where else.
 const PARENT_VARIABLE: &str = "SHM_FUZZ_DIRECTORY";
+/// Where those are made that have to lie on a disk, unless this variable says where else.
+const DISK_VARIABLE: &str = "SHM_FUZZ_DISK";
 /// The name of the object in its directory.
 pub const NAME: &str = "object";
 
@@ -22,7 +24,23 @@ pub struct Scratch {
 impl Scratch {
     /// A new directory.
     pub fn new() -> Self {
-        let parent = std::env::var_os(PARENT_VARIABLE).unwrap_or_else(|| "/dev/shm".into());
+        Self::at(PARENT_VARIABLE, "/dev/shm")
+    }
+
+    /// The same on a disk, where rings outlive the machine's restarts.
+    pub fn on_disk() -> Self {
+        let scratch = Self::at(DISK_VARIABLE, "/var/tmp");
+        drop(scratch.put(&[0], 0));
+        let name = Name::new(NAME).expect("a name");
+        let options = Options::new().directory(scratch.directory());
+        let object = options.open(&name, Access::ReadOnly).expect("the file just made");
+        assert_eq!(object.outlives_restarts().ok(), Some(true), "{DISK_VARIABLE} has to be on a disk");
+        std::fs::remove_file(scratch.object()).expect("the file just made");
+        scratch
+    }
+
+    fn at(variable: &str, otherwise: &str) -> Self {
+        let parent = std::env::var_os(variable).unwrap_or_else(|| otherwise.into());
         let mut random = [0; 8];
         let filled = getrandom(&mut random, GetRandomFlags::empty());
         assert_eq!(filled, Ok(random.len()), "no random numbers");

@@ -26,7 +26,8 @@ const BYTES: u64 = 4096;
 const CONTENT: &[u8] = b"content";
 
 thread_local! {
-    static OFFERED: Vec<OwnedFd> = offered();
+    /// Descriptors that a peer may send; the first is what it should.
+    pub static OFFERED: Vec<OwnedFd> = offered();
 }
 
 /// What a peer may send; the first is what it should.
@@ -82,7 +83,8 @@ pub fn play(input: &[u8]) {
     });
 }
 
-fn open_descriptors() -> usize {
+/// How many this process has.
+pub fn open_descriptors() -> usize {
     std::fs::read_dir("/proc/self/fd").expect("a list of descriptors").count()
 }
 
@@ -238,7 +240,8 @@ impl Pair<'_> {
     }
 }
 
-fn send_by_hand(socket: &OwnedFd, payload: &[u8], descriptors: &[BorrowedFd<'_>]) -> bool {
+/// Sends as somebody does who has read about the system call; whether all of it went.
+pub fn send_by_hand(socket: &OwnedFd, payload: &[u8], descriptors: &[BorrowedFd<'_>]) -> bool {
     let mut space = vec![MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(descriptors.len()))];
     let mut control = SendAncillaryBuffer::new(&mut space);
     if !descriptors.is_empty() {

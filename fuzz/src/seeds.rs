@@ -161,6 +161,68 @@ pub fn receive_descriptors() -> Vec<(String, Vec<u8>)> {
     seeds
 }
 
+/// Peers that are honest and change their minds, and such as come with what is wrong.
+pub fn join_sealed_ring() -> Vec<(String, Vec<u8>)> {
+    let mut seeds = Vec::new();
+    // The socket, the greeting, the memory, and how it is sent, as `join` reads them.
+    const RIGHT: [&[u8]; 4] = [&[0, 0], &[1], &[0, 0, 0], &[0, 0, 0, 0]];
+    const WRONG: [(usize, &[u8]); 14] = [
+        (0, &[4, 1]),  // packets, and who sends them
+        (0, &[6, 0]),  // datagrams
+        (0, &[7, 12]), // another socket
+        (0, &[0, 2]),  // nobody there
+        (1, &[0, 9, 1, 2, 3, 4, 5, 6, 7, 8, 9]),
+        (1, &[2, 1, 32, 0, 7, 0, 2, 0, 0, 0, 0, 0, 0]), // a larger capacity
+        (1, &[3, 0]),                                   // the greeting of a producer
+        (2, &[1, 0, 0]),                                // messages that were sent before
+        (2, &[2, 0, 0]),                                // a stream that went round
+        (2, &[0, 0, 4, 0, 32]),                         // another length
+        (2, &[0, 0, 5, 7]),                             // half of the seals
+        (2, &[0, 0, 6, 0]),                             // a hole
+        (2, &[0, 0, 7, 6]),                             // a device
+        (3, &[2, 3, 2, 10, 20, 1, 3]),                  // two descriptors, three pieces, and more bytes
+    ];
+    for who in 0..6 {
+        for (variant, changes) in (0..).zip(CHANGES) {
+            let steps = STEPS[usize::from(variant as u8) % STEPS.len()];
+            let input = [&[who], &RIGHT.concat()[..], changes, steps, STEPS[0], STEPS[1]].concat();
+            seeds.push((format!("right-{who}-{variant}"), input));
+        }
+        for (number, (part, wrong)) in WRONG.into_iter().enumerate() {
+            let mut parts = RIGHT;
+            parts[part] = wrong;
+            let input = [&[who], &parts.concat()[..], CHANGES[0], STEPS[0], STEPS[1]].concat();
+            seeds.push((format!("wrong-{who}-{number:02}"), input));
+        }
+    }
+    seeds
+}
+
+/// Moments of histories, with pages from before, garbage, and digests that fit it.
+pub fn recover_arbitrary_bytes() -> Vec<(String, Vec<u8>)> {
+    let mut seeds = Vec::new();
+    for kind in 1..=5_u8 {
+        for (variant, steps) in (0..).zip(STEPS) {
+            // The newest version of everything; somebody dies at an early store.
+            let whole =
+                [&[kind, variant, 20 + 30 * variant, 0, 0, 0, 16 * (variant % 2), 3 * variant], steps];
+            seeds.push((format!("whole-{kind}-{variant}"), whole.concat()));
+            let mixed = [kind, variant, 90, 0, 10, 0, 1, 0, 2, 0, 1, 0, 0, 1, 2, 0, 0, 9 + variant];
+            seeds.push((format!("mixed-{kind}-{variant}"), [&mixed, steps].concat()));
+            // The first message's bytes, or where it should be; the records' positions.
+            let torn = [kind, variant, 60, 0, 0, 1, 8, 16, 0, 0xFF, 0, 40];
+            seeds.push((format!("torn-{kind}-{variant}"), [&torn, steps].concat()));
+            let place = [24, 1].map(|byte: u8| byte.wrapping_add(variant.wrapping_mul(112)));
+            let forged = [&[kind, variant, 60, 0, 0, 1][..], &place, &[0, 3, 3, 5], steps].concat();
+            seeds.push((format!("forged-{kind}-{variant}"), forged));
+        }
+        let short = [kind, 0, 40, 0, 0, 0, 4, 0, 16, 0];
+        seeds.push((format!("short-{kind}"), short.to_vec()));
+    }
+    seeds.push(("raw".into(), [&[0], &template::of(2)[..600]].concat()));
+    seeds
+}
+
 /// Texts.
 pub fn parse_text() -> Vec<(String, Vec<u8>)> {
     (0..).zip(TEXTS).map(|(number, text): (u8, _)| (format!("text-{number:02}"), text.into())).collect()

@@ -48,6 +48,13 @@ impl<'a, P: Sends, C: Receives> Stage<'a, P, C> {
         stage
     }
 
+    /// Those who have come already. They have no name to come back to: [`Step::Reopen`] is not for them.
+    pub fn of(scratch: &'a Scratch, producer: Option<P>, consumer: Option<C>) -> Self {
+        let producer = producer.map(|handle| Side { handle, corrupt: false });
+        let consumer = consumer.map(|handle| Side { handle, corrupt: false });
+        Self { scratch, producer, consumer }
+    }
+
     /// Whether any of them got in.
     pub fn is_open(&self) -> bool {
         self.producer.is_some() || self.consumer.is_some()

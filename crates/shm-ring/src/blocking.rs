@@ -168,7 +168,7 @@ fn reason<H: Attached, R>(
     let (mut alone, mut look_again) = (false, false);
     if probe {
         place.probed();
-        alone = place.alone_for_good()?;
+        alone = place.alone_for_good().map_err(|error| place.judge(error))?;
         // Before the look at the ends: who is cleaned up is not suspected any more, and was told of nowhere else.
         look_again = place.tend().map_err(|error| place.judge(error))?;
     }

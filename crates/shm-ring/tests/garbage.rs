@@ -168,6 +168,21 @@ fn a_garbage_tenure_stops_both_sides_for_good() {
     assert!(matches!(producer.send(b"x"), Err(Error::Corrupt(_))));
 }
 
+/// Also where it is found by who only wants to know whether anybody can still come.
+#[test]
+fn a_garbage_tenure_stops_who_waits_for_nobody() {
+    let name = Scratch::new("nobody");
+    let mut producer = Producer::builder(&name.0).capacity(64).create().unwrap();
+    let _consumer = Consumer::open(&name.0).unwrap();
+    while producer.try_send(b"until it is full").is_ok() {}
+    name.scribble(CONSUMER_REGION_OFFSET + CONSUMER_SEAT_OFFSET + TENURE_OFFSET, &[0xFF; 8]);
+    name.take_away().unwrap();
+    let awaited = producer.send_timeout(b"waits", Duration::from_secs(60));
+    assert!(matches!(awaited, Err(Error::Corrupt(_))), "{awaited:?}");
+    let next = producer.try_send(b"next");
+    assert!(matches!(next, Err(Error::Corrupt(_))), "{next:?}");
+}
+
 #[test]
 fn a_failed_attach_is_not_a_death() {
     let name = Scratch::new("attach");

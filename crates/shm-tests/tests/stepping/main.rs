@@ -13,6 +13,7 @@ mod birth;
 mod check;
 mod content;
 mod many;
+mod recovery;
 mod scene;
 mod spsc;
 mod tracer;
@@ -27,12 +28,13 @@ use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
 const ROLES: &[(&str, Role)] = &[
     ("victim", victim::be_the_victim),
     ("maker", birth::be_the_maker),
+    ("recoverer", recovery::be_the_recoverer),
     ("victim of many", many::be_the_victim),
     ("sleeper", many::be_a_sleeper),
 ];
 
 fn main() {
-    let tests = [spsc::tests(), birth::tests(), many::tests()];
+    let tests = [spsc::tests(), birth::tests(), recovery::tests(), many::tests()];
     shm_tests::run(ROLES, tests.into_iter().flatten().collect());
 }
 
