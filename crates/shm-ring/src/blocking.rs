@@ -105,8 +105,10 @@ pub(crate) fn wait<H: Attached, R>(
         let result = loop {
             let result = look_before_sleep(handle, deadline, &mut attempt);
             let (Ok(None), Some(armed)) = (&result, armed) else { break result };
-            if !sleep_in(handle.place(), armed, deadline)? {
-                break attempt(handle); // mostly it was woken for something
+            match sleep_in(handle.place(), armed, deadline) {
+                Ok(true) => {}
+                Ok(false) => break attempt(handle), // mostly it was woken for something
+                Err(error) => break Err(error),
             }
         };
         if armed.is_some() {
@@ -264,7 +266,7 @@ mod tests {
             if self.marked {
                 (self.next_probe, self.looks) = (Deadline::now(), 0);
             }
-            Ok(())
+            if self.sleeps > 10 { Err(Error::Corrupt("no more sleep")) } else { Ok(()) }
         }
 
         fn disarm(&mut self) {
@@ -352,6 +354,10 @@ mod tests {
             // An end that a deadline makes takes the arming back as well.
             let found = wait(&mut idle, Deadline::now(), |_| Ok(None::<()>));
             assert!(matches!(found, Err(Error::TimedOut)));
+            assert_eq!(idle.armings, idle.disarmings);
+            // So does a sleep that fails.
+            let found = wait(&mut idle, Deadline::NEVER, |_| Ok(None::<()>));
+            assert!(matches!(found, Err(Error::Corrupt(_))));
             assert_eq!(idle.armings, idle.disarmings);
         }
     }
