@@ -2,7 +2,7 @@
 //!
 //! Between processes where a queue can be, otherwise between threads of one. Everything spins, as far as it can. All in
 //! turn, three times; shown are the medians and the range, and ratios to the best of shmring. `--json FILE` writes
-//! them for the report.
+//! them for the report; `--only TEXT` leaves out all whose names do not contain the text (nor `shmring`).
 
 mod debris;
 mod measure;
@@ -17,18 +17,23 @@ fn main() -> Result<()> {
     if shm_measure::play_with(rivals::open)? {
         return Ok(());
     }
-    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let (mut json, mut only) = (None, String::new());
+    let mut arguments = std::env::args().skip(1);
+    while let Some(argument) = arguments.next() {
+        match (argument.as_str(), arguments.next()) {
+            ("--json", Some(file)) => json = Some(file),
+            ("--only", Some(text)) => only = text,
+            _ => return Err("unknown arguments; there are --json FILE and --only TEXT".into()),
+        }
+    }
     debris::sweep();
-    let table = Table::measure();
+    let table = Table::measure(&|name| is_ours(name) || name.contains(&only));
     debris::sweep();
     let table = table?;
     print(&table);
-    match arguments.as_slice() {
-        [] => Ok(()),
-        [option, file] if option == "--json" => {
-            Ok(std::fs::write(file, serde_json::to_string_pretty(&table)?)?)
-        }
-        _ => Err("unknown arguments; there is --json FILE".into()),
+    match json {
+        Some(file) => Ok(std::fs::write(file, serde_json::to_string_pretty(&table)?)?),
+        None => Ok(()),
     }
 }
 

@@ -54,18 +54,22 @@ pub struct Scale {
 }
 
 impl Table {
-    pub fn measure() -> Result<Self> {
+    /// Those whose names are wanted.
+    pub fn measure(wanted: Wanted<'_>) -> Result<Self> {
         cores::two(); // asked before anybody is pinned
         let mut throughput = Vec::new();
         for size in SIZES {
-            throughput.extend(rates(size)?);
+            throughput.extend(rates(size, wanted)?);
         }
-        Ok(Self { throughput, latency: latencies()?, scale: scales()? })
+        Ok(Self { throughput, latency: latencies(wanted)?, scale: scales(wanted)? })
     }
 }
 
+/// Whether to measure what has this name.
+type Wanted<'a> = &'a dyn Fn(&str) -> bool;
+
 /// Those that start; of the others it is said why they do not.
-fn started(size: usize) -> Vec<(&'static str, Box<dyn Measured>)> {
+fn started(size: usize, wanted: Wanted<'_>) -> Vec<(&'static str, Box<dyn Measured>)> {
     let start =
         |&(name, start): &(&'static str, fn(usize) -> Result<Box<dyn Measured>>)| match start(size / 8) {
             Ok(pair) => Some((name, pair)),
@@ -74,15 +78,17 @@ fn started(size: usize) -> Vec<(&'static str, Box<dyn Measured>)> {
                 None
             }
         };
-    PAIRS.iter().filter_map(start).collect()
+    PAIRS.iter().filter(|pair| wanted(pair.0)).filter_map(start).collect()
 }
 
 /// Runs each so often; one that fails is left out from there on, and said to be.
 fn in_turn<T>(
     size: usize,
+    wanted: Wanted<'_>,
     mut run: impl FnMut(&mut dyn Measured) -> Result<T>,
 ) -> Vec<(&'static str, Vec<T>)> {
-    let mut found: Vec<_> = started(size).into_iter().map(|(name, pair)| (name, pair, Vec::new())).collect();
+    let mut found: Vec<_> =
+        started(size, wanted).into_iter().map(|(name, pair)| (name, pair, Vec::new())).collect();
     for _ in 0..RUNS {
         found.retain_mut(|(name, pair, runs)| match run(pair.as_mut()) {
             Ok(value) => {
@@ -98,8 +104,8 @@ fn in_turn<T>(
     found.into_iter().map(|(name, _, runs)| (name, runs)).collect()
 }
 
-fn rates(size: usize) -> Result<Vec<Rate>> {
-    let runs = in_turn(size, |pair| {
+fn rates(size: usize, wanted: Wanted<'_>) -> Result<Vec<Rate>> {
+    let runs = in_turn(size, wanted, |pair| {
         pair.stream(size, Extent::Time(WARM_UP))?;
         Ok(pair.stream(size, Extent::Time(RUN))?.rate() / 1e6)
     });
@@ -109,8 +115,8 @@ fn rates(size: usize) -> Result<Vec<Rate>> {
         .collect())
 }
 
-fn latencies() -> Result<Vec<Latency>> {
-    let runs = in_turn(ROUND_TRIP_BYTES, |pair| {
+fn latencies(wanted: Wanted<'_>) -> Result<Vec<Latency>> {
+    let runs = in_turn(ROUND_TRIP_BYTES, wanted, |pair| {
         pair.round_trips(ROUND_TRIP_BYTES, Extent::Time(WARM_UP), &mut histogram()?)?;
         let mut times = histogram()?;
         pair.round_trips(ROUND_TRIP_BYTES, Extent::Time(RUN), &mut times)?;
@@ -123,14 +129,15 @@ fn latencies() -> Result<Vec<Latency>> {
     Ok(runs.into_iter().map(latency).collect())
 }
 
-fn scales() -> Result<Vec<Scale>> {
+fn scales(wanted: Wanted<'_>) -> Result<Vec<Scale>> {
     let mut found = Vec::new();
     for capacity in CAPACITIES {
         for pairs in CROWD_PAIRS {
-            let mut rows = CROWDS.map(|(name, measure)| {
+            let rows = CROWDS.iter().filter(|crowd| wanted(crowd.0)).map(|&(name, measure)| {
                 let (runs_m_per_s, failures) = (Vec::new(), Vec::new());
                 (measure, Scale { name: name.to_owned(), capacity, pairs, runs_m_per_s, failures })
             });
+            let mut rows: Vec<_> = rows.collect();
             for _ in 0..RUNS {
                 for (measure, row) in &mut rows {
                     match measure(capacity, pairs, RUN) {
@@ -142,7 +149,7 @@ fn scales() -> Result<Vec<Scale>> {
                     }
                 }
             }
-            found.extend(rows.map(|(_, row)| row));
+            found.extend(rows.into_iter().map(|(_, row)| row));
         }
     }
     Ok(found)

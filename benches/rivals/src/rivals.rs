@@ -6,6 +6,7 @@ mod iceoryx;
 mod ipc_channel;
 mod ringfire;
 mod shaq;
+mod shmring;
 mod threads;
 
 use shm_measure::peer::{Opening, Other};
@@ -22,10 +23,11 @@ type Start = fn(usize) -> Result<Box<dyn Measured>>;
 type Crowd = fn(u64, u64, Duration) -> Result<shm_measure::Run>;
 
 /// All of them, for one sender and one receiver.
-pub const PAIRS: [(&str, Start); 13] = [
-    ("shmring spsc", |words| ours(if words == 1 { Transport::Typed } else { Transport::Spsc }, words)),
+pub const PAIRS: [(&str, Start); 14] = [
+    (shmring::SPSC, shmring::start_spsc),
     ("shmring spsc bytes", |words| ours(Transport::Spsc, words)),
-    ("shmring mpmc", |words| ours(Transport::Mpmc, words)),
+    (shmring::MPMC, shmring::start_mpmc),
+    ("shmring mpmc bytes", |words| ours(Transport::Mpmc, words)),
     ("ringfire 0.5.2, lossless", ringfire::start),
     ("shaq 4.3.0 spsc", shaq::start_spsc),
     ("shaq 4.3.0 mpmc", shaq::start_mpmc),
@@ -52,6 +54,8 @@ fn ours(transport: Transport, words: usize) -> Result<Box<dyn Measured>> {
 /// In the other process: its end, unless it is one of the library's own.
 pub fn open(opening: &Opening, descriptors: &[OwnedFd]) -> Result<Option<Box<dyn Serve>>> {
     Ok(Some(match opening.transport.as_str() {
+        shmring::SPSC => shmring::open_spsc(opening, descriptors)?,
+        shmring::MPMC => shmring::open_mpmc(opening, descriptors)?,
         ringfire::NAME => ringfire::open(opening)?,
         shaq::SPSC => shaq::open_spsc(opening, descriptors)?,
         shaq::MPMC => shaq::open_mpmc(opening, descriptors)?,

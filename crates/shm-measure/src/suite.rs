@@ -59,6 +59,9 @@ pub struct LatencyRow {
     pub verified: u64,
     /// The medians of the runs.
     pub runs_p50_ns: Vec<u64>,
+    /// The 999th of 1,000 of each run.
+    #[serde(skip)]
+    pub runs_p999_ns: Vec<u64>,
     /// The median of the runs' medians, 99th of 100 and 999th of 1,000.
     pub p50_ns: u64,
     /// As above.
@@ -158,6 +161,7 @@ pub fn latency(cases: &[Case], run: Duration) -> Result<Vec<LatencyRow>> {
         p99_ns: median(&found.p99),
         p999_ns: median(&found.p999),
         runs_p50_ns: found.p50,
+        runs_p999_ns: found.p999,
     };
     Ok(cases.iter().zip(found).map(row).collect())
 }

@@ -2,10 +2,11 @@
 //! kind of ring.
 
 use crate::error::{End, Error, Result};
-use crate::wait::patience::Patience;
+use crate::wait::patience::{Patience, YIELD_MAX};
 use shm_core::Deadline;
+use std::thread::yield_now;
 
-/// Looks of a spinning side at the ring, between two looks at the clock and at the other side.
+/// Looks of a side that only spins at the ring, between two looks at the clock and at the other side.
 const SPINS_PER_CHECK: u32 = 4096;
 
 /// What a handle gives to be waited with.
@@ -76,21 +77,24 @@ pub(crate) fn wait<H: Attached, R>(
         if deadline.has_passed() {
             return look_before_sleep(handle, deadline, &mut attempt)?.ok_or(Error::TimedOut);
         }
-        let spins = handle.place().patience().spins();
-        for spin in 0..spins.unwrap_or(SPINS_PER_CHECK) {
+        let looks = handle.place().patience().looks(pause);
+        for look in 0..looks.unwrap_or(SPINS_PER_CHECK) {
             if let Some(found) = attempt(handle)? {
-                if spin > 0 {
-                    handle.place().patience().spinning_paid(spin);
+                if look > 0 {
+                    handle.place().patience().spinning_paid(look, pause);
                 }
                 return Ok(found);
             }
             (0..pause).for_each(|_| core::hint::spin_loop());
         }
-        let armed = spins.is_some().then(|| {
-            let place = handle.place();
-            place.patience().spinning_did_not_pay();
-            place.arm()
-        });
+        let sleeps = looks.is_some();
+        if sleeps {
+            handle.place().patience().spinning_did_not_pay();
+            if let Some(found) = let_others_run(handle, &mut attempt)? {
+                return Ok(found);
+            }
+        }
+        let armed = sleeps.then(|| handle.place().arm());
         // A spinning side looks once between two rounds; one that sleeps does before it sleeps, and stays armed until
         // something has woken it.
         let result = loop {
@@ -107,6 +111,22 @@ pub(crate) fn wait<H: Attached, R>(
             return Ok(found);
         }
     }
+}
+
+/// Looks once more after whoever shares this processor could run, where that has paid lately.
+fn let_others_run<H: Attached, R>(
+    handle: &mut H,
+    attempt: &mut impl FnMut(&mut H) -> Result<Option<R>>,
+) -> Result<Option<R>> {
+    if !handle.place().patience().yields() {
+        return Ok(None);
+    }
+    let soon = Deadline::after(YIELD_MAX);
+    yield_now();
+    let quickly = !soon.has_passed();
+    let found = attempt(handle)?;
+    handle.place().patience().yielded(found.is_some(), quickly);
+    Ok(found)
 }
 
 /// Sleeps until something happens or there is a reason to look around; `true` if only the latter came. Then nothing
@@ -277,6 +297,24 @@ mod tests {
             let found = wait(&mut idle, Deadline::now(), |_| Ok(None::<()>));
             assert!(matches!(found, Err(Error::TimedOut)));
             assert_eq!(idle.armings, idle.disarmings);
+        }
+    }
+
+    /// What comes right after the last look, by somebody who could not run before, spares the sleep.
+    #[test]
+    fn others_run_once_before_a_sleep() {
+        for (strategy, armings) in [(crate::WaitStrategy::Adaptive, 0), (crate::WaitStrategy::Sleep, 1)] {
+            let patience = Patience::new(strategy);
+            let looks = patience.looks(1).unwrap();
+            let mut idle =
+                Idle { patience, next_probe: Deadline::NEVER, armings: 0, disarmings: 0, sleeps: 0 };
+            let mut attempts = 0;
+            let found = wait(&mut idle, Deadline::NEVER, |_| {
+                attempts += 1;
+                Ok((attempts > looks).then_some(()))
+            });
+            assert!(found.is_ok());
+            assert_eq!((attempts, idle.armings), (looks + 1, armings), "{strategy:?}");
         }
     }
 }

@@ -23,7 +23,8 @@ pub(crate) const SLICE_WITHOUT_FENCE: Duration = Duration::from_millis(1);
 pub enum WaitStrategy {
     /// Looks again and again. The shortest latency; takes a whole processor.
     Spin,
-    /// Looks again for a while (as long as that has paid lately; not at all on one processor), then sleeps.
+    /// Looks again for a while (as long as that has paid lately; not at all on a machine with one processor), lets
+    /// others run on its processor once (while that pays), then sleeps.
     #[default]
     Adaptive,
     /// Sleeps at once.
