@@ -217,6 +217,7 @@ mod tests {
         armings: u32,
         disarmings: u32,
         sleeps: u32,
+        cleans: bool,
     }
 
     impl Attached for Idle {
@@ -280,8 +281,23 @@ mod tests {
         }
 
         fn tend(&mut self) -> Result<bool> {
-            Ok(false)
+            Ok(self.cleans)
         }
+    }
+
+    /// What the dead had in hand, another one may have been handed meanwhile.
+    #[test]
+    fn a_clean_up_for_others_is_no_reason_to_give_up() {
+        let patience = Patience::new(crate::WaitStrategy::Sleep);
+        let next_probe = Deadline::NEVER;
+        let mut idle = Idle { patience, next_probe, armings: 0, disarmings: 0, sleeps: 0, cleans: true };
+        let mut attempts = 0;
+        let found = reason(&mut idle, true, &mut |_| {
+            attempts += 1;
+            Ok(None::<()>)
+        });
+        assert!(matches!(found, Ok(None)), "{found:?}");
+        assert_eq!(attempts, 1, "there might have been something for us");
     }
 
     /// Who sleeps through slices arms once; who was woken arms anew.
@@ -289,7 +305,7 @@ mod tests {
     fn only_what_ends_a_sleep_early_ends_the_arming() {
         for (next_probe, armings) in [(Deadline::now(), 1), (Deadline::NEVER, 10)] {
             let patience = Patience::new(crate::WaitStrategy::Sleep);
-            let mut idle = Idle { patience, next_probe, armings: 0, disarmings: 0, sleeps: 0 };
+            let mut idle = Idle { patience, next_probe, armings: 0, disarmings: 0, sleeps: 0, cleans: false };
             let found = wait(&mut idle, Deadline::NEVER, |idle| Ok((idle.sleeps == 10).then_some(())));
             assert!(found.is_ok());
             assert_eq!((idle.armings, idle.disarmings, idle.sleeps), (armings, armings, 10));
@@ -306,8 +322,14 @@ mod tests {
         for (strategy, armings) in [(crate::WaitStrategy::Adaptive, 0), (crate::WaitStrategy::Sleep, 1)] {
             let patience = Patience::new(strategy);
             let looks = patience.looks(1).unwrap();
-            let mut idle =
-                Idle { patience, next_probe: Deadline::NEVER, armings: 0, disarmings: 0, sleeps: 0 };
+            let mut idle = Idle {
+                patience,
+                next_probe: Deadline::NEVER,
+                armings: 0,
+                disarmings: 0,
+                sleeps: 0,
+                cleans: false,
+            };
             let mut attempts = 0;
             let found = wait(&mut idle, Deadline::NEVER, |_| {
                 attempts += 1;

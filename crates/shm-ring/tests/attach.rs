@@ -6,7 +6,7 @@ mod common;
 
 use common::Scratch;
 use shm_core::{Directory, Memfd, Options, Place, Removal};
-use shm_ring::{Consumer, Error, Producer, Receiver, Sender, TypedSender, Unnamed, remove_forced};
+use shm_ring::{Consumer, Error, Producer, Receiver, Sender, TypedSender, Unnamed, inspect, remove_forced};
 use std::error::Error as _;
 use std::sync::Barrier;
 use std::time::Duration;
@@ -109,6 +109,28 @@ fn a_removal_under_way_is_waited_for() {
         assert!(matches!(kept, Err(Error::TimedOut)));
         assert!(waiting.unwrap().join().unwrap().is_ok(), "it was not removed");
     });
+}
+
+/// A ring's file with holes where there were messages is told from a file that was never a ring.
+#[test]
+fn a_ring_with_holes_is_truncated_and_any_other_file_foreign() {
+    let ring = Scratch::new("attach-whole");
+    drop(Producer::builder(&ring.0).capacity(1 << 16).create().unwrap());
+    let whole = ring.read_all();
+    let path = format!("/dev/shm/shm-ring-attach-holes-{}", std::process::id());
+    let write = |beginning: &[u8]| {
+        std::fs::write(&path, beginning).unwrap();
+        std::fs::File::options().write(true).open(&path).unwrap().set_len(whole.len() as u64).unwrap();
+        let found = inspect(&format!("file:{path}"));
+        std::fs::remove_file(&path).unwrap();
+        match found {
+            Err(Error::Memory(error)) => *error,
+            other => panic!("{other:?}"),
+        }
+    };
+    let header = whole.get(..4096).unwrap();
+    assert!(matches!(write(header), shm_core::Error::Truncated { .. }));
+    assert!(matches!(write(&[b'x'; 4096]), shm_core::Error::Foreign { .. }));
 }
 
 /// Errors are what people see.
