@@ -6,7 +6,8 @@ mod common;
 
 use common::Scratch;
 use shm_ring::{
-    Consumer, Deadline, Error, Kind, Producer, Role, TypedConsumer, TypedProducer, WaitStrategy, inspect,
+    Consumer, Deadline, Error, Kind, Producer, Role, TypedConsumer, TypedProducer, TypedSender, WaitStrategy,
+    inspect, remove_forced,
 };
 use std::time::Duration;
 
@@ -218,4 +219,36 @@ fn a_slice_takes_all_slots_and_all_values_that_there_are() {
     assert_eq!(producer.try_send_slice(&[3, 4, 5, 6]).unwrap(), 3);
     assert_eq!(consumer.try_recv_slice(&mut values).unwrap(), 4);
     assert_eq!(values, [2, 3, 4, 5]);
+}
+
+/// A batch that is dropped gives all of its space back, without another receive.
+#[test]
+fn a_dropped_batch_makes_room() {
+    let name = Scratch::new("dropped-batch");
+    let mut producer = Producer::builder(&name.0).capacity(64).create().unwrap();
+    let mut consumer = Consumer::open(&name.0).unwrap();
+    (0..3).for_each(|number| producer.send(&[number]).unwrap());
+    assert!(matches!(producer.try_send(&[9; 24]), Err(Error::Full)));
+    let messages = consumer.try_recv_batch(3).unwrap();
+    assert!(matches!(producer.try_send(&[9; 24]), Err(Error::Full)), "they are being looked at");
+    drop(messages);
+    producer.try_send(&[9; 24]).unwrap();
+}
+
+/// What was sent of a slice before the ring was removed is said; if nothing was, why.
+#[test]
+fn a_slice_says_how_far_it_came() {
+    let name = Scratch::new("slice");
+    let mut sender = TypedSender::<u64>::builder(&name.0).capacity(4).create().unwrap();
+    let full = TypedSender::<u64>::open(&name.0).unwrap();
+    std::thread::scope(|scope| {
+        let slice = scope.spawn(|| (sender.send_slice(&[1, 2, 3, 4, 5, 6]), sender.send_slice(&[7])));
+        while full.len().unwrap() < 4 {
+            std::thread::yield_now();
+        }
+        remove_forced(&name.0).unwrap();
+        let (some, none) = slice.join().unwrap();
+        assert!(matches!(some, Ok(4)), "{some:?}");
+        assert!(matches!(none, Err(Error::Detached)), "{none:?}");
+    });
 }

@@ -289,49 +289,6 @@ fn a_block_in_hand_answers() {
     assert_eq!((empty.len(), empty.is_empty()), (0, true));
 }
 
-/// Where nobody of the other side was ever there, nobody has gone.
-#[test]
-fn who_never_came_has_not_gone() {
-    macro_rules! waits {
-        ($($handle:ty),*) => {$(
-            let name = Scratch::new("handles-first");
-            assert!(!<$handle>::create(&name.0).unwrap().is_closed().unwrap(), "{}", stringify!($handle));
-        )*};
-    }
-    waits!(Producer, Consumer, TypedProducer<u64>, TypedConsumer<u64>);
-    waits!(Sender, Receiver, TypedSender<u64>, TypedReceiver<u64>);
-}
-
-/// A batch that is dropped gives all of its space back, without another receive.
-#[test]
-fn a_dropped_batch_makes_room() {
-    let (_name, mut producer, mut consumer) = bytes(64);
-    (0..3).for_each(|number| producer.send(&[number]).unwrap());
-    assert!(matches!(producer.try_send(&[9; 24]), Err(Error::Full)));
-    let messages = consumer.try_recv_batch(3).unwrap();
-    assert!(matches!(producer.try_send(&[9; 24]), Err(Error::Full)), "they are being looked at");
-    drop(messages);
-    producer.try_send(&[9; 24]).unwrap();
-}
-
-/// What was sent of a slice before the ring was removed is said; if nothing was, why.
-#[test]
-fn a_slice_says_how_far_it_came() {
-    let name = Scratch::new("handles-slice");
-    let mut sender = TypedSender::<u64>::builder(&name.0).capacity(4).create().unwrap();
-    let full = TypedSender::<u64>::open(&name.0).unwrap();
-    std::thread::scope(|scope| {
-        let slice = scope.spawn(|| (sender.send_slice(&[1, 2, 3, 4, 5, 6]), sender.send_slice(&[7])));
-        while full.len().unwrap() < 4 {
-            std::thread::yield_now();
-        }
-        remove_forced(&name.0).unwrap();
-        let (some, none) = slice.join().unwrap();
-        assert!(matches!(some, Ok(4)), "{some:?}");
-        assert!(matches!(none, Err(Error::Detached)), "{none:?}");
-    });
-}
-
 #[test]
 fn one_of_many_receivers_answers() {
     let (_name, mut sender, mut receiver) = crowd(false);

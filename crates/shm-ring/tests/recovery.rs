@@ -202,7 +202,7 @@ fn helping_a_removal_never_removes_the_successor() {
     assert_eq!(lost, 0, "fresh rings lost their name");
 }
 
-/// Three hands that speak of each other's blocks: nobody can tell who has which, so they are told, and left as they are.
+/// Three hands that speak of each other's blocks: nobody can tell who has which, so they are counted and left alone.
 #[test]
 fn places_that_can_not_be_cleared_now_are_counted() {
     let name = Scratch::new("busy");

@@ -5,7 +5,10 @@
 mod common;
 
 use common::Scratch;
-use shm_ring::{Consumer, End, Error, Producer, TypedConsumer, TypedProducer};
+use shm_ring::{
+    Consumer, End, Error, Producer, Receiver, Sender, TypedConsumer, TypedProducer, TypedReceiver,
+    TypedSender,
+};
 use std::time::Duration;
 
 const SOON: Duration = Duration::from_millis(1);
@@ -202,4 +205,17 @@ fn together_at_a_ring_without_a_name_all_goes_on() {
     assert!(matches!(consumer.recv_timeout(Duration::from_millis(250)), Err(Error::TimedOut)));
     producer.send(b"x").unwrap();
     assert_eq!(consumer.recv().unwrap().to_vec(), b"x");
+}
+
+/// Where nobody of the other side was ever there, nobody has gone.
+#[test]
+fn who_never_came_has_not_gone() {
+    macro_rules! waits {
+        ($($handle:ty),*) => {$(
+            let name = Scratch::new("first");
+            assert!(!<$handle>::create(&name.0).unwrap().is_closed().unwrap(), "{}", stringify!($handle));
+        )*};
+    }
+    waits!(Producer, Consumer, TypedProducer<u64>, TypedConsumer<u64>);
+    waits!(Sender, Receiver, TypedSender<u64>, TypedReceiver<u64>);
 }

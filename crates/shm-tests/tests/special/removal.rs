@@ -22,8 +22,8 @@ pub(crate) fn remove_as_another_user(arguments: &[String]) {
     peer::say("refused");
 }
 
-/// The directory is sticky, as `/dev/shm` is: only a file's owner takes its name. A ring that has been marked as removed
-/// by then is one that all leave.
+/// The directory is sticky, as `/dev/shm` is: only a file's owner takes its name. The ring, which has been marked as
+/// removed by then, is not.
 fn a_refused_removal_leaves_the_ring_as_it_was() {
     let scratch = open_to_all();
     let (pair, many) = (scratch.name("pair"), scratch.name("many"));
