@@ -87,6 +87,9 @@ fn only_what_passes_is_waited_for() {
     let nowhere = format!("file:{}/shm-ring-no-such-directory/ring", std::env::temp_dir().display());
     let nowhere = Producer::builder(&nowhere).attach_timeout(FOR_EVER).open_or_create();
     assert!(matches!(nowhere, Err(Error::Memory(_))), "{nowhere:?}");
+    // Found missing, and not to be had.
+    let never = Producer::builder("file:/proc/shm-ring").attach_timeout(FOR_EVER).open_or_create();
+    assert!(matches!(never, Err(Error::Memory(_))), "{never:?}");
 }
 
 /// Who comes while the ring is just being removed as unused waits whether it is, as long as it was told to.
