@@ -79,6 +79,12 @@ impl<'a> Batch<'a> {
     }
 }
 
+impl Drop for Batch<'_> {
+    fn drop(&mut self) {
+        self.producer.writer().forget_batch();
+    }
+}
+
 /// Messages that were received together: nobody receives them again. Dropping it gives their space back, as far as
 /// there is reason to: it may be held back below an eighth of the ring while more messages wait.
 #[derive(Debug)]
@@ -251,5 +257,6 @@ impl<'a> Peeks<'a> {
 impl Drop for Peeks<'_> {
     fn drop(&mut self) {
         self.consumer.keep_spare(std::mem::take(&mut self.records));
+        self.consumer.look_back();
     }
 }

@@ -98,6 +98,7 @@ impl sealed::Sealed for Consumer {
 impl Drop for Consumer {
     fn drop(&mut self) {
         if !self.place.is_forked_copy() {
+            self.reader.look_back();
             self.reader.release_all();
         }
     }
@@ -175,6 +176,7 @@ impl Consumer {
         let view = self.view(record);
         let (length, tag) = (view.len(), view.tag());
         if length > buffer.len() {
+            self.look_back();
             return Err(Error::BufferTooSmall { length });
         }
         view.read_at(0, buffer);
@@ -257,7 +259,7 @@ impl Consumer {
         usize::try_from(self.place.geometry().message_bytes).unwrap_or(usize::MAX)
     }
 
-    /// The next message, from the cursor on: a look that was dropped, or forgotten (leaked), changes nothing.
+    /// The next message, from the cursor on: a look that was forgotten (leaked) changes nothing.
     #[inline(always)]
     pub(crate) fn look_now(&mut self) -> Result<Record> {
         self.reader.look_back();
@@ -381,6 +383,11 @@ impl Consumer {
     pub(crate) fn keep_spare(&mut self, mut records: Vec<Record>) {
         records.clear();
         self.spare_records = records;
+    }
+
+    #[inline(always)]
+    pub(crate) fn look_back(&mut self) {
+        self.reader.look_back();
     }
 }
 

@@ -211,3 +211,9 @@ impl Peek<'_> {
         self.consumer.take(self.record.end(), 1);
     }
 }
+
+impl Drop for Peek<'_> {
+    fn drop(&mut self) {
+        self.consumer.look_back();
+    }
+}
