@@ -270,3 +270,20 @@ fn no_message_is_longer_than_the_longest() {
         assert_eq!(consumer.try_recv().unwrap().len(), length);
     }
 }
+
+/// What a batch added that was leaked is not in the way of what is sent next, by the short path neither.
+#[test]
+fn a_leaked_batch_sends_nothing_and_hinders_nothing() {
+    let name = Scratch::new("leaked-batch");
+    let mut producer = Producer::builder(&name.0).capacity(256).create().unwrap();
+    let mut consumer = Consumer::open(&name.0).unwrap();
+    producer.send(b"first").unwrap();
+    let mut batch = producer.batch();
+    batch.push(b"never sent").unwrap();
+    std::mem::forget(batch);
+    producer.send(b"second").unwrap();
+    for expected in [&b"first"[..], b"second"] {
+        assert_eq!(consumer.try_recv().unwrap().to_vec(), expected);
+    }
+    assert!(matches!(consumer.try_recv(), Err(Error::Empty)));
+}

@@ -219,3 +219,18 @@ fn who_never_came_has_not_gone() {
     waits!(Producer, Consumer, TypedProducer<u64>, TypedConsumer<u64>);
     waits!(Sender, Receiver, TypedSender<u64>, TypedReceiver<u64>);
 }
+
+/// As between two: whoever is alone at a ring that lost its name is told, and not as long as others are there.
+#[test]
+fn alone_or_together_at_a_ring_of_many_without_a_name() {
+    let name = Scratch::new("alone-many");
+    let mut receiver = Receiver::builder(&name.0).participants(2).create().unwrap();
+    let mut sender = Sender::open(&name.0).unwrap();
+    name.take_away().unwrap();
+    assert!(matches!(receiver.recv_timeout(Duration::from_millis(250)), Err(Error::TimedOut)));
+    sender.send(b"x").unwrap();
+    assert_eq!(receiver.recv().unwrap().to_vec(), b"x");
+    drop(sender);
+    assert!(matches!(receiver.recv(), Err(Error::Disconnected(End::Dropped))));
+    assert!(matches!(receiver.recv(), Err(Error::Detached)));
+}
