@@ -431,9 +431,10 @@ fn a_flush_leaves_the_next_one_its_turn() {
 #[test]
 fn a_flush_bears_with_others_at_work() {
     let file = File::new("at-work");
-    let mut sender = Sender::builder(&file.place()).capacity(64).create().unwrap();
+    let sender = Sender::builder(&file.place()).capacity(64).create().unwrap();
     let mut receiver = Receiver::open(&file.place()).unwrap();
     std::thread::scope(|scope| {
+        let mut sender = sender; // goes with a failure, which the receiver hears of
         scope.spawn(move || {
             (0..1000).for_each(|next| assert_eq!(number(&receiver.recv().unwrap().to_vec()), next))
         });
