@@ -57,7 +57,7 @@ fn one_of_many_creates_and_all_are_at_one_ring() {
     for round in 0..100 {
         let name = Scratch::new("attach-race");
         let memory = Unnamed::anonymous("race");
-        let barrier = Barrier::new(THREADS as usize);
+        let barrier = Barrier::new(usize::try_from(THREADS).unwrap());
         let senders: Vec<Sender> = std::thread::scope(|scope| {
             let come = || {
                 let builder = Sender::builder(&name.0).capacity(8).max_message(8).participants(THREADS + 1);
