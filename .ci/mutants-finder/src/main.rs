@@ -4,8 +4,9 @@
 //! what line column constant start end [start end ...]
 //! ```
 //!
-//! Line and column (from 1) are those by which cargo-mutants names it; `constant` is 1 where the compiler evaluates it;
-//! the ranges are bytes of the whole and of its parts.
+//! Line and column (from 1) are those by which cargo-mutants names it; `constant` is 1 where the compiler evaluates it,
+//! and `fn:` with a name in a constant function, whose `const` is `const` here; the ranges are bytes of the whole and
+//! of its parts.
 
 use proc_macro2::Span;
 use syn::spanned::Spanned;
@@ -13,22 +14,39 @@ use syn::visit::{self, Visit};
 
 #[derive(Default)]
 struct Finder {
-    /// How many constants and constant functions we are in.
+    /// How many constants we are in.
     constant: u32,
+    /// The functions that we are in, if they are constant.
+    functions: Vec<Option<String>>,
 }
 
 impl Finder {
     fn tell(&self, what: &str, at: Span, parts: &[Span]) {
-        let (start, constant) = (at.start(), u32::from(self.constant > 0));
+        let start = at.start();
+        let constant = match self.functions.last() {
+            _ if self.constant > 0 => "1".to_owned(),
+            Some(Some(name)) => format!("fn:{name}"),
+            _ => "0".to_owned(),
+        };
         let range = |span: &Span| format!(" {} {}", span.byte_range().start, span.byte_range().end);
         let ranges: String = parts.iter().map(range).collect();
         println!("{what} {} {} {constant}{ranges}", start.line, start.column + 1);
     }
 
-    fn within(&mut self, constant: bool, visit: impl FnOnce(&mut Self)) {
-        self.constant += u32::from(constant);
+    fn within(&mut self, visit: impl FnOnce(&mut Self)) {
+        self.constant += 1;
         visit(self);
-        self.constant -= u32::from(constant);
+        self.constant -= 1;
+    }
+
+    fn function(&mut self, signature: &syn::Signature, block: &syn::Block, visit: impl FnOnce(&mut Self)) {
+        self.functions.push(signature.constness.map(|_| signature.ident.to_string()));
+        if let Some(token) = signature.constness {
+            self.tell("const", token.span(), &[token.span()]);
+        }
+        self.body(block);
+        visit(self);
+        self.functions.pop();
     }
 
     /// A function is named by its first statement, and woven into behind its brace.
@@ -73,17 +91,11 @@ impl<'a> Visit<'a> for Finder {
     }
 
     fn visit_item_fn(&mut self, function: &'a syn::ItemFn) {
-        self.within(function.sig.constness.is_some(), |finder| {
-            finder.body(&function.block);
-            visit::visit_item_fn(finder, function);
-        });
+        self.function(&function.sig, &function.block, |finder| visit::visit_item_fn(finder, function));
     }
 
     fn visit_impl_item_fn(&mut self, function: &'a syn::ImplItemFn) {
-        self.within(function.sig.constness.is_some(), |finder| {
-            finder.body(&function.block);
-            visit::visit_impl_item_fn(finder, function);
-        });
+        self.function(&function.sig, &function.block, |finder| visit::visit_impl_item_fn(finder, function));
     }
 
     fn visit_trait_item_fn(&mut self, function: &'a syn::TraitItemFn) {
@@ -94,19 +106,19 @@ impl<'a> Visit<'a> for Finder {
     }
 
     fn visit_item_const(&mut self, item: &'a syn::ItemConst) {
-        self.within(true, |finder| visit::visit_item_const(finder, item));
+        self.within(|finder| visit::visit_item_const(finder, item));
     }
 
     fn visit_impl_item_const(&mut self, item: &'a syn::ImplItemConst) {
-        self.within(true, |finder| visit::visit_impl_item_const(finder, item));
+        self.within(|finder| visit::visit_impl_item_const(finder, item));
     }
 
     fn visit_trait_item_const(&mut self, item: &'a syn::TraitItemConst) {
-        self.within(true, |finder| visit::visit_trait_item_const(finder, item));
+        self.within(|finder| visit::visit_trait_item_const(finder, item));
     }
 
     fn visit_item_static(&mut self, item: &'a syn::ItemStatic) {
-        self.within(true, |finder| visit::visit_item_static(finder, item));
+        self.within(|finder| visit::visit_item_static(finder, item));
     }
 
     fn visit_pat(&mut self, _: &'a syn::Pat) {} // constants

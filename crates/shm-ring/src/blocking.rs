@@ -228,11 +228,21 @@ mod tests {
         armings: u32,
         disarmings: u32,
         sleeps: u32,
+        cleans: bool,
     }
 
     impl Idle {
         fn new(patience: Patience, next_probe: Deadline) -> Self {
-            Self { patience, next_probe, marked: false, looks: 0, armings: 0, disarmings: 0, sleeps: 0 }
+            Self {
+                patience,
+                next_probe,
+                marked: false,
+                looks: 0,
+                armings: 0,
+                disarmings: 0,
+                sleeps: 0,
+                cleans: false,
+            }
         }
     }
 
@@ -305,7 +315,7 @@ mod tests {
         }
 
         fn tend(&mut self) -> Result<bool> {
-            Ok(false)
+            Ok(self.cleans)
         }
     }
 
@@ -340,6 +350,21 @@ mod tests {
             assert!(matches!(found, Err(Error::TimedOut)));
             assert!(looks <= SPINS_PER_DEADLINE + 2, "{looks} looks");
         }
+    }
+
+    /// What the dead had in hand, another one may have been handed meanwhile.
+    #[test]
+    fn a_clean_up_for_others_is_no_reason_to_give_up() {
+        let patience = Patience::new(crate::WaitStrategy::Sleep);
+        let mut idle = Idle::new(patience, Deadline::NEVER);
+        idle.cleans = true;
+        let mut attempts = 0;
+        let found = reason(&mut idle, true, &mut |_| {
+            attempts += 1;
+            Ok(None::<()>)
+        });
+        assert!(matches!(found, Ok(None)), "{found:?}");
+        assert_eq!(attempts, 1, "there might have been something for us");
     }
 
     /// Who sleeps through slices arms once; who was woken arms anew.

@@ -54,6 +54,8 @@ mod tests {
         assert_eq!(of_type::<[here::Tick; 2]>(""), of_type::<[there::Tick; 2]>(""));
         assert_ne!(tick, of_type::<there::Tock>(""));
         assert_ne!(tick, of_type::<here::Tick>("2"));
+        use std::{cmp::Reverse, num::Wrapping};
+        assert_ne!(of_type::<(Reverse<u64>, Vec<u8>)>(""), of_type::<(Wrapping<u64>, Vec<u8>)>(""));
         assert_ne!(of_type::<u64>(""), of_type::<i64>(""));
         assert_ne!(of_type::<[u8; 4]>(""), of_type::<[u8; 8]>(""));
     }

@@ -6,7 +6,8 @@ mod common;
 
 use common::Scratch;
 use shm_ring::{
-    Consumer, Deadline, End, Error, Kind, Producer, Role, TypedConsumer, TypedProducer, WaitStrategy, inspect,
+    Consumer, Deadline, End, Error, Kind, Producer, Role, TypedConsumer, TypedProducer, TypedSender,
+    WaitStrategy, inspect, remove_forced,
 };
 use std::time::Duration;
 
@@ -258,4 +259,70 @@ fn a_producer_that_sends_seldom_is_told_of_an_end_that_no_life_word_shows() {
         producer.send(b"message").err()
     });
     assert!(matches!(told, Some(Error::Disconnected(End::Dropped))), "{told:?}");
+}
+
+/// A batch that is dropped gives all of its space back, without another receive.
+#[test]
+fn a_dropped_batch_makes_room() {
+    let name = Scratch::new("dropped-batch");
+    let mut producer = Producer::builder(&name.0).capacity(64).create().unwrap();
+    let mut consumer = Consumer::open(&name.0).unwrap();
+    (0..3).for_each(|number| producer.send(&[number]).unwrap());
+    assert!(matches!(producer.try_send(&[9; 24]), Err(Error::Full)));
+    let messages = consumer.try_recv_batch(3).unwrap();
+    assert!(matches!(producer.try_send(&[9; 24]), Err(Error::Full)), "they are being looked at");
+    drop(messages);
+    producer.try_send(&[9; 24]).unwrap();
+}
+
+/// What was sent of a slice before the ring was removed is said; if nothing was, why.
+#[test]
+fn a_slice_says_how_far_it_came() {
+    let name = Scratch::new("slice");
+    let mut sender = TypedSender::<u64>::builder(&name.0).capacity(4).create().unwrap();
+    let full = TypedSender::<u64>::open(&name.0).unwrap();
+    std::thread::scope(|scope| {
+        let slice = scope.spawn(|| (sender.send_slice(&[1, 2, 3, 4, 5, 6]), sender.send_slice(&[7])));
+        while full.len().unwrap() < 4 {
+            std::thread::yield_now();
+        }
+        remove_forced(&name.0).unwrap();
+        let (some, none) = slice.join().unwrap();
+        assert!(matches!(some, Ok(4)), "{some:?}");
+        assert!(matches!(none, Err(Error::Detached)), "{none:?}");
+    });
+}
+
+/// The longest message is as long behind others as it is in the beginning.
+#[test]
+fn no_message_is_longer_than_the_longest() {
+    for over in [0, 1, 8, 16, 100] {
+        let name = Scratch::new("longest");
+        let mut producer = Producer::builder(&name.0).capacity(256).create().unwrap();
+        let longest = producer.max_message();
+        producer.send(b"").unwrap();
+        let sent = producer.try_send(&vec![7; longest + over]);
+        if over == 0 {
+            sent.unwrap();
+        } else {
+            assert!(matches!(sent, Err(Error::TooLarge { max, .. }) if max == longest), "{over}: {sent:?}");
+        }
+    }
+}
+
+/// What a batch added that was leaked is not in the way of what is sent next, by the short path neither.
+#[test]
+fn a_leaked_batch_sends_nothing_and_hinders_nothing() {
+    let name = Scratch::new("leaked-batch");
+    let mut producer = Producer::builder(&name.0).capacity(256).create().unwrap();
+    let mut consumer = Consumer::open(&name.0).unwrap();
+    producer.send(b"first").unwrap();
+    let mut batch = producer.batch();
+    batch.push(b"never sent").unwrap();
+    std::mem::forget(batch);
+    producer.send(b"second").unwrap();
+    for expected in [&b"first"[..], b"second"] {
+        assert_eq!(consumer.try_recv().unwrap().to_vec(), expected);
+    }
+    assert!(matches!(consumer.try_recv(), Err(Error::Empty)));
 }

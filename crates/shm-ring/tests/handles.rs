@@ -278,11 +278,15 @@ fn a_block_in_hand_answers() {
     assert!(matches!(error, Error::TooLarge { length: 11, max: 10 }));
     space.try_commit(10).unwrap();
     assert!(matches!(sender.reserve(17), Err(Error::TooLarge { length: 17, max: 16 })));
+    sender.reserve(0).unwrap().commit(0).unwrap();
     assert!(matches!(sender.reserve(4).unwrap().commit(5), Err(Error::TooLarge { length: 5, max: 4 })));
     let delivery = receiver.try_recv().unwrap();
     assert_eq!((delivery.tag(), delivery.to_vec()), (9, b"0123456789".to_vec()));
     let mut part = [b'.'; 3];
     assert_eq!((delivery.read_at(8, &mut part), part), (2, *b"89."));
+    drop(delivery);
+    let empty = receiver.try_recv().unwrap();
+    assert_eq!((empty.len(), empty.is_empty()), (0, true));
 }
 
 #[test]

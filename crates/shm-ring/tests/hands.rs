@@ -6,9 +6,11 @@
 mod common;
 
 use common::Scratch;
-use shm_ring::layout::mpmc::{self, HAND_OFFSET, SEAT_BYTES, SEATS_OFFSET, TENURE_OFFSET};
+use shm_ring::layout::mpmc::{self, HAND_OFFSET, HAND_UNREAD, SEAT_BYTES, SEATS_OFFSET, TENURE_OFFSET};
 use shm_ring::layout::spsc;
-use shm_ring::{Consumer, End, Error, Producer, Receiver, Sender, inspect, repair};
+use shm_ring::{
+    Consumer, End, Error, Producer, Receiver, Sender, TypedReceiver, TypedSender, inspect, repair,
+};
 use std::time::{Duration, Instant};
 
 /// A ring whose second seat is a dead receiver's that had "in hand" in hand; the sender sits on the first one, a
@@ -97,6 +99,34 @@ fn the_next_one_on_the_seat_hands_it_out() {
 
 fn expect_nothing(mut receiver: Receiver) {
     assert!(matches!(receiver.try_recv(), Err(Error::Empty)));
+}
+
+/// As for messages of bytes.
+#[test]
+fn a_value_that_is_handed_out_again_says_so() {
+    let name = Scratch::new("hands-typed");
+    let builder = TypedSender::<u64>::builder(&name.0).capacity(4).participants(3);
+    let mut sender = builder.redelivery(true).create().unwrap();
+    let mut receiver = TypedReceiver::<u64>::open(&name.0).unwrap();
+    // The words of its seat while the value is in its hand, not read yet.
+    let seat = SEATS_OFFSET + SEAT_BYTES;
+    let mut tenure = [0; 8];
+    name.read(seat + TENURE_OFFSET, &mut tenure);
+    sender.send(&5).unwrap();
+    assert_eq!(receiver.recv().unwrap(), 5);
+    assert!(!receiver.was_redelivered());
+    let mut hand = [0; 8];
+    name.read(seat + HAND_OFFSET, &mut hand);
+    drop(receiver);
+    let unread = u64::from_le_bytes(hand) | HAND_UNREAD;
+    name.scribble(seat + HAND_OFFSET, &unread.to_le_bytes());
+    name.scribble(seat + TENURE_OFFSET, &tenure);
+    let mut receiver = TypedReceiver::<u64>::open(&name.0).unwrap();
+    assert_eq!(receiver.recv().unwrap(), 5);
+    assert!(receiver.was_redelivered());
+    sender.send(&6).unwrap();
+    assert_eq!(receiver.recv().unwrap(), 6);
+    assert!(!receiver.was_redelivered());
 }
 
 /// Whoever inherits a message and leaves without having handed it out leaves it to the next one.

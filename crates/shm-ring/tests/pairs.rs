@@ -99,14 +99,14 @@ fn what_is_left_of_older_tenures_is_not_told() {
     assert!(matches!(received(&mut consumer), Err(Error::Disconnected(End::Closed))));
 }
 
-/// Whichever side left it, a notice is shown, and refuses newcomers.
+/// Whichever side left it, or both, a notice is shown, and refuses newcomers.
 #[test]
 fn notices_are_shown_and_refuse_newcomers() {
-    for side in [PRODUCERS_WAIT, CONSUMERS_WAIT] {
+    for sides in [&[PRODUCERS_WAIT][..], &[CONSUMERS_WAIT], &[PRODUCERS_WAIT, CONSUMERS_WAIT]] {
         for notice in [0, NOTICE_POISONED, NOTICE_REMOVED] {
             let (name, producer, consumer) = pair("shown");
             drop((producer, consumer));
-            name.scribble(side + NOTICE_OFFSET, &notice.to_le_bytes());
+            sides.iter().for_each(|side| name.scribble(side + NOTICE_OFFSET, &notice.to_le_bytes()));
             let status = inspect(&name.0).unwrap();
             let expected = (notice == NOTICE_POISONED, notice == NOTICE_REMOVED);
             assert_eq!((status.poisoned, status.removed), expected);

@@ -4,6 +4,8 @@
 #![allow(missing_docs)]
 #![allow(clippy::duplicate_mod)] // each has its own names
 
+#[path = "attach.rs"]
+mod attach;
 #[path = "behaviour.rs"]
 mod behaviour;
 #[path = "handles.rs"]

@@ -5,13 +5,17 @@
 mod common;
 
 use common::Scratch;
+use shm_core::Directory;
 use shm_ring::layout::mpmc::{
     BLOCKS_MAX, HAND_BLOCK_BITS, HAND_OFFSET, HAND_UNREAD, SEAT_BYTES, SEATS_OFFSET, TENURE_DIED,
     TENURE_OFFSET, TENURE_RECEIVER,
 };
-use shm_ring::layout::spsc::{CONSUMER_REGION_OFFSET, DATA_OFFSET, HEAD_OFFSET};
+use shm_ring::layout::spsc::{
+    CONSUMER_REGION_OFFSET, CONSUMER_WAIT_OFFSET, DATA_OFFSET, HEAD_OFFSET, PRODUCER_REGION_OFFSET,
+    PRODUCER_WAIT_OFFSET, WAKE_OFFSET,
+};
 use shm_ring::{
-    Consumer, Error, Producer, Sender, TypedConsumer, TypedProducer, WaitStrategy, inspect, repair,
+    Consumer, Error, Producer, Sender, TypedConsumer, TypedProducer, WaitStrategy, inspect, repair, repair_in,
 };
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -196,6 +200,47 @@ fn helping_a_removal_never_removes_the_successor() {
         stop.store(true, Ordering::Relaxed); // only ends the test
     });
     assert_eq!(lost, 0, "fresh rings lost their name");
+}
+
+/// Three hands that speak of each other's blocks: nobody can tell who has which, so they are counted and left alone.
+#[test]
+fn places_that_can_not_be_cleared_now_are_counted() {
+    let name = Scratch::new("busy");
+    Sender::builder(&name.0).capacity(2).participants(3).create_ring().unwrap();
+    // The slots hold the blocks 0 and 1.
+    for (seat, hand) in
+        [2 | 3 << HAND_BLOCK_BITS, 3 | 4 << HAND_BLOCK_BITS, 4 | 2 << HAND_BLOCK_BITS].into_iter().enumerate()
+    {
+        let hand: u64 = hand;
+        name.scribble(SEATS_OFFSET + seat * SEAT_BYTES + HAND_OFFSET, &hand.to_le_bytes());
+    }
+    for _ in 0..2 {
+        let found = repair(&name.0).unwrap();
+        assert_eq!((found.repaired, found.to_redeliver, found.busy), (0, 0, 3));
+    }
+    let newcomer = Sender::builder(&name.0).attach_timeout(Duration::ZERO).open();
+    assert!(matches!(newcomer, Err(Error::Busy { .. })));
+}
+
+/// A repair has both sides of a ring of two look again; one that only looks wakes nobody.
+#[test]
+fn a_repair_wakes_both_sides() {
+    let name = Scratch::new("repair-wakes");
+    let _producer = Producer::create(&name.0).unwrap();
+    let wakes = || {
+        [PRODUCER_REGION_OFFSET + PRODUCER_WAIT_OFFSET, CONSUMER_REGION_OFFSET + CONSUMER_WAIT_OFFSET].map(
+            |words| {
+                let mut count = [0; 4];
+                name.read(words + WAKE_OFFSET, &mut count);
+                u32::from_le_bytes(count)
+            },
+        )
+    };
+    let before = wakes();
+    repair_in(&Directory::posix(), &name.0, true).unwrap();
+    assert_eq!(wakes(), before);
+    repair(&name.0).unwrap();
+    assert_eq!(wakes(), before.map(|count| count + 1));
 }
 
 /// As a clean-up leaves a dead receiver's seat that was killed itself, between saying how the tenure ended and settling

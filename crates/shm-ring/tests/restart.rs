@@ -426,3 +426,21 @@ fn a_flush_leaves_the_next_one_its_turn() {
     consumer.flush_until(soon()).unwrap();
     producer.flush_until(soon()).unwrap();
 }
+
+/// Messages that are received while a flush looks at them are no disorder.
+#[test]
+fn a_flush_bears_with_others_at_work() {
+    let file = File::new("at-work");
+    let sender = Sender::builder(&file.place()).capacity(64).create().unwrap();
+    let mut receiver = Receiver::open(&file.place()).unwrap();
+    std::thread::scope(|scope| {
+        let mut sender = sender; // goes with a failure, which the receiver hears of
+        scope.spawn(move || {
+            (0..1000).for_each(|next| assert_eq!(number(&receiver.recv().unwrap().to_vec()), next))
+        });
+        for round in 0..20 {
+            (0..50).for_each(|at| sender.send(&message(round * 50 + at)).unwrap());
+            sender.flush().unwrap();
+        }
+    });
+}

@@ -5,7 +5,10 @@
 mod common;
 
 use common::Scratch;
-use shm_ring::{Consumer, End, Error, Producer, TypedConsumer, TypedProducer};
+use shm_ring::{
+    Consumer, End, Error, Producer, Receiver, Sender, TypedConsumer, TypedProducer, TypedReceiver,
+    TypedSender,
+};
 use std::time::Duration;
 
 const SOON: Duration = Duration::from_millis(1);
@@ -202,4 +205,32 @@ fn together_at_a_ring_without_a_name_all_goes_on() {
     assert!(matches!(consumer.recv_timeout(Duration::from_millis(250)), Err(Error::TimedOut)));
     producer.send(b"x").unwrap();
     assert_eq!(consumer.recv().unwrap().to_vec(), b"x");
+}
+
+/// Where nobody of the other side was ever there, nobody has gone.
+#[test]
+fn who_never_came_has_not_gone() {
+    macro_rules! waits {
+        ($($handle:ty),*) => {$(
+            let name = Scratch::new("first");
+            assert!(!<$handle>::create(&name.0).unwrap().is_closed().unwrap(), "{}", stringify!($handle));
+        )*};
+    }
+    waits!(Producer, Consumer, TypedProducer<u64>, TypedConsumer<u64>);
+    waits!(Sender, Receiver, TypedSender<u64>, TypedReceiver<u64>);
+}
+
+/// As between two: whoever is alone at a ring that lost its name is told, and not as long as others are there.
+#[test]
+fn alone_or_together_at_a_ring_of_many_without_a_name() {
+    let name = Scratch::new("alone-many");
+    let mut receiver = Receiver::builder(&name.0).participants(2).create().unwrap();
+    let mut sender = Sender::open(&name.0).unwrap();
+    name.take_away().unwrap();
+    assert!(matches!(receiver.recv_timeout(Duration::from_millis(250)), Err(Error::TimedOut)));
+    sender.send(b"x").unwrap();
+    assert_eq!(receiver.recv().unwrap().to_vec(), b"x");
+    drop(sender);
+    assert!(matches!(receiver.recv(), Err(Error::Disconnected(End::Dropped))));
+    assert!(matches!(receiver.recv(), Err(Error::Detached)));
 }

@@ -78,6 +78,23 @@ fn reading_stays_within_the_reservation() {
 }
 
 #[test]
+fn reading_stays_within_a_block() {
+    let name = Scratch::new("within-block");
+    let mut sender = Sender::builder(&name.0).capacity(4).max_message(10).create().unwrap();
+    let mut receiver = Receiver::open(&name.0).unwrap();
+    let file = source(b"0123456789");
+    let mut space = sender.reserve(10).unwrap();
+    assert_eq!(space.read_from(8, &file).unwrap(), 2);
+    assert_eq!(space.read_from(10, &file).unwrap(), 0, "no room");
+    let error = ours(space.read_from(11, &file).unwrap_err());
+    assert!(matches!(error, Error::TooLarge { length: 11, max: 10 }));
+    space.write_at(0, b"ab").unwrap();
+    assert_eq!(space.read_from(2, &file).unwrap(), 8);
+    space.commit(10).unwrap();
+    assert_eq!(receiver.recv().unwrap().to_vec(), b"ab23456789");
+}
+
+#[test]
 fn looked_at_messages_are_written_together_and_received_when_taken() {
     let name = Scratch::new("peeks");
     let mut producer = Producer::builder(&name.0).capacity(4096).create().unwrap();

@@ -81,7 +81,7 @@ impl<'a> Batch<'a> {
 
 impl Drop for Batch<'_> {
     fn drop(&mut self) {
-        self.producer.writer().discard();
+        self.producer.writer().forget_batch();
     }
 }
 

@@ -232,11 +232,12 @@ impl Exchange {
     }
 
     /// Others went on: finds the first position that they have not passed. Jumps by what each slot tells, in steps
-    /// that double until they are too far, then halves the rest. Whatever the slots hold, each of them is passed
-    /// at most twice before it is behind, so that garbage keeps nobody here.
+    /// that double until they are too far, then halves the rest. Whatever the slots hold, a sequence beyond the wanted
+    /// one tells of a later position, and each slot is passed at most twice before it is behind: garbage keeps nobody
+    /// here.
     #[inline(never)]
     fn catch_up(&mut self, sequence: u64) -> Result<()> {
-        let mut low = self.format.next_after(self.cursor, sequence, self.sends).max(self.cursor + 1);
+        let mut low = self.format.next_after(self.cursor, sequence, self.sends);
         let mut step = 1;
         let mut high = loop {
             let probe = low + step - 1;
@@ -247,7 +248,7 @@ impl Exchange {
             if sequence <= self.wanted_at(probe) {
                 break probe;
             }
-            low = self.format.next_after(probe, sequence, self.sends).max(probe + 1);
+            low = self.format.next_after(probe, sequence, self.sends);
             step = (step * 2).min(self.format.capacity());
         };
         while low < high {

@@ -131,6 +131,23 @@ mod tests {
             prop_assert!(receiver <= received, "{} {}", receiver, received);
             prop_assert!(sender + capacity >= sent && receiver + capacity >= received);
         }
+
+        /// Whatever a slot holds, garbage too: if it is more than what is waited for, the search goes forwards.
+        #[test]
+        fn every_jump_goes_forwards(
+            shift in 0u32..16, participants in 2u64..1000, position: u64, sequence: u64, sends: bool,
+        ) {
+            let format = format(2 << shift, participants);
+            let position = position % (format.position_max() + 1);
+            let sequence = format.unpack(sequence).sequence;
+            prop_assume!(sequence > format.wanted_sequence(position, sends));
+            prop_assert!(format.next_after(position, sequence, sends) > position);
+            // The nearest of them, and the farthest.
+            let nearest = format.wanted_sequence(position, sends) + 1;
+            for sequence in [nearest, nearest + 1, format.unpack(u64::MAX).sequence.max(nearest)] {
+                prop_assert!(format.next_after(position, sequence, sends) > position);
+            }
+        }
     }
 
     #[test]

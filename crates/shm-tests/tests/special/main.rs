@@ -11,6 +11,7 @@ mod mapped;
 mod maps;
 mod namespaces;
 mod reader;
+mod removal;
 mod sealed;
 mod segments;
 mod space;
@@ -30,6 +31,7 @@ const ROLES: &[(&str, Role)] = &[
     ("create as another user", foreign::create_as_another_user),
     ("use root's segments", segments::use_roots_segments),
     ("squat keys", segments::squat_keys),
+    ("remove as another user", removal::remove_as_another_user),
     ("meet as another user", sealed::meet_as_another_user),
     ("reach the limits", segments::reach_the_limits),
     ("name huge pages", limits::name_huge_pages),
@@ -53,6 +55,7 @@ fn main() {
         maps::tests(),
         namespaces::tests(),
         reader::tests(),
+        removal::tests(),
         sealed::tests(),
         segments::tests(),
         space::tests(),

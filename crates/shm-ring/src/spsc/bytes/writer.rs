@@ -43,7 +43,7 @@ impl Writer {
         let capacity = parts.data.bytes() as u64;
         let mut tail = Ledger::resume(&parts.producer, TAIL_OFFSET)?;
         let (end, messages) = walk(&words, tail.balance().position, capacity)?;
-        if messages > 0 || end > tail.balance().position {
+        if end > tail.balance().position {
             tail.advance(end, messages);
         }
         let head: ReadWord<u64> = parts.consumer.read_word(HEAD_OFFSET)?;
@@ -166,16 +166,11 @@ impl Writer {
         Ok(())
     }
 
-    /// Forgets what is staged; nothing of it was sent.
-    pub(crate) fn discard(&mut self) {
-        self.staged = Staged { first: None, end: self.position(), messages: 0 };
-    }
-
-    /// Discards what a batch staged whose handle was forgotten (leaked).
+    /// Discards what a batch staged whose handle was dropped or leaked unsent. Every send begins with it.
     #[inline(always)]
     pub(crate) fn forget_batch(&mut self) {
         if self.staged.messages > 0 {
-            self.discard();
+            self.staged = Staged { first: None, end: self.position(), messages: 0 };
         }
     }
 
