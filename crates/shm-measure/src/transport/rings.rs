@@ -65,12 +65,12 @@ impl Rings for Single {
 }
 
 impl Link for Single {
-    #[inline]
+    #[inline(always)]
     fn send(&mut self, message: &[u8]) -> Result<()> {
         Ok(self.0.producer.send(message)?)
     }
 
-    #[inline]
+    #[inline(always)]
     fn receive(&mut self, buffer: &mut [u8]) -> Result<usize> {
         Ok(self.0.consumer.recv_into(buffer)?.0)
     }
@@ -165,12 +165,12 @@ fn number(message: &[u8]) -> Result<u64> {
 }
 
 impl<const MANY: bool> Link for Typed<MANY> {
-    #[inline]
+    #[inline(always)]
     fn send(&mut self, message: &[u8]) -> Result<()> {
         Ok(self.producer.send(&number(message)?)?)
     }
 
-    #[inline]
+    #[inline(always)]
     fn receive(&mut self, buffer: &mut [u8]) -> Result<usize> {
         let value = self.consumer.recv()?;
         *buffer.first_chunk_mut().ok_or("no room for a value")? = value.to_ne_bytes();
@@ -237,12 +237,12 @@ impl Rings for Crowded {
 }
 
 impl Link for Crowded {
-    #[inline]
+    #[inline(always)]
     fn send(&mut self, message: &[u8]) -> Result<()> {
         Ok(self.sender.send(message)?)
     }
 
-    #[inline]
+    #[inline(always)]
     fn receive(&mut self, buffer: &mut [u8]) -> Result<usize> {
         Ok(self.receiver.recv_into(buffer)?.0)
     }
