@@ -1,15 +1,19 @@
 //! All rivals in turn, three times over.
 
-use crate::rivals::{CROWDS, PAIRS};
+use crate::rivals::{CROWDS, PAIRS, Start};
 use serde::Serialize;
 use shm_measure::pair::histogram;
-use shm_measure::spread::{RUNS, median};
+use shm_measure::spread::median;
 use shm_measure::{Extent, Measured, Result, cores};
 use std::time::Duration;
 
-/// One run of one case.
-const RUN: Duration = Duration::from_millis(250);
-const WARM_UP: Duration = Duration::from_millis(60);
+/// One run of one case, and how many there are: short and many, so that neighbours see the machine in the same state.
+const RUN: Duration = Duration::from_millis(100);
+const WARM_UP: Duration = Duration::from_millis(20);
+const RUNS: usize = 7;
+/// Of many to many, where everything is started anew each time.
+const CROWD_RUN: Duration = Duration::from_millis(200);
+const CROWD_RUNS: usize = 5;
 /// Bytes in a message, one to one.
 pub const SIZES: [usize; 2] = [8, 64];
 const ROUND_TRIP_BYTES: usize = 64;
@@ -70,14 +74,13 @@ type Wanted<'a> = &'a dyn Fn(&str) -> bool;
 
 /// Those that start; of the others it is said why they do not.
 fn started(size: usize, wanted: Wanted<'_>) -> Vec<(&'static str, Box<dyn Measured>)> {
-    let start =
-        |&(name, start): &(&'static str, fn(usize) -> Result<Box<dyn Measured>>)| match start(size / 8) {
-            Ok(pair) => Some((name, pair)),
-            Err(error) => {
-                eprintln!("{name}, {size} bytes: left out: {error}");
-                None
-            }
-        };
+    let start = |&(name, start): &(&'static str, Start)| match start(size / 8) {
+        Ok(pair) => Some((name, pair)),
+        Err(error) => {
+            eprintln!("{name}, {size} bytes: left out: {error}");
+            None
+        }
+    };
     PAIRS.iter().filter(|pair| wanted(pair.0)).filter_map(start).collect()
 }
 
@@ -138,9 +141,12 @@ fn scales(wanted: Wanted<'_>) -> Result<Vec<Scale>> {
                 (measure, Scale { name: name.to_owned(), capacity, pairs, runs_m_per_s, failures })
             });
             let mut rows: Vec<_> = rows.collect();
-            for _ in 0..RUNS {
+            for _ in 0..CROWD_RUNS {
                 for (measure, row) in &mut rows {
-                    match measure(capacity, pairs, RUN) {
+                    if row.failures.len() > 1 {
+                        continue; // it was waited for often enough
+                    }
+                    match measure(capacity, pairs, CROWD_RUN) {
                         Ok(run) => row.runs_m_per_s.push(run.rate() / 1e6),
                         Err(error) => {
                             eprintln!("{pairs} + {pairs}, capacity {capacity}: {error}");

@@ -18,7 +18,7 @@ use std::time::Duration;
 const QUEUE_BYTES: usize = shm_measure::transport::RING_BYTES as usize;
 
 /// Starts a pair for messages of so many words.
-type Start = fn(usize) -> Result<Box<dyn Measured>>;
+pub type Start = fn(usize) -> Result<Box<dyn Measured>>;
 /// Measures many senders and receivers.
 type Crowd = fn(u64, u64, Duration) -> Result<shm_measure::Run>;
 

@@ -137,9 +137,17 @@ struct Found {
 /// # Errors
 /// When a case can not be measured, or a message was wrong.
 pub fn latency(cases: &[Case], run: Duration) -> Result<Vec<LatencyRow>> {
+    latency_in_turn(cases, run, RUNS)
+}
+
+/// As [`latency`], so often: many short runs of few cases are neighbours, and see the machine in the same state.
+///
+/// # Errors
+/// As [`latency`].
+pub fn latency_in_turn(cases: &[Case], run: Duration, runs: usize) -> Result<Vec<LatencyRow>> {
     let mut pairs = start(cases)?;
     let mut found = vec![Found::default(); cases.len()];
-    for _ in 0..RUNS {
+    for _ in 0..runs {
         for ((case, pair), found) in cases.iter().zip(&mut pairs).zip(&mut found) {
             stand_by(case)?;
             pair.round_trips(case.size, Extent::Time(run / 10), &mut histogram()?)?;
@@ -171,9 +179,17 @@ pub fn latency(cases: &[Case], run: Duration) -> Result<Vec<LatencyRow>> {
 /// # Errors
 /// When a case can not be measured, or a message was wrong.
 pub fn throughput(cases: &[Case], run: Duration) -> Result<Vec<ThroughputRow>> {
+    throughput_in_turn(cases, run, RUNS)
+}
+
+/// As [`throughput`], so often. See [`latency_in_turn`].
+///
+/// # Errors
+/// As [`throughput`].
+pub fn throughput_in_turn(cases: &[Case], run: Duration, runs: usize) -> Result<Vec<ThroughputRow>> {
     let mut pairs = start(cases)?;
     let mut found = vec![(0, Vec::new()); cases.len()];
-    for _ in 0..RUNS {
+    for _ in 0..runs {
         for ((case, pair), found) in cases.iter().zip(&mut pairs).zip(&mut found) {
             stand_by(case)?;
             pair.stream(case.size, Extent::Time(run / 10))?;

@@ -50,8 +50,10 @@ fn ratio(
         return goal(what, &target, "not measured".to_owned(), None);
     };
     let (one, other) = (digits(ours), digits(theirs));
-    let all: Vec<String> = pairs.iter().map(|pair| format!("{:.2}", pair.0)).collect();
-    let measured = format!("{found:.2} ({ours:.one$} and {theirs:.other$}; {})", all.join(", "));
+    let end = |pair: Option<&(f64, f64, f64)>| pair.map_or(0.0, |pair| pair.0);
+    let (least, most) = (end(pairs.first()), end(pairs.last()));
+    let measured =
+        format!("{found:.2} ({ours:.one$} and {theirs:.other$}; of all runs {least:.2} to {most:.2})");
     goal(what, &target, measured, Some(met(found)))
 }
 
@@ -87,7 +89,7 @@ pub(crate) fn all(measured: &Measured) -> Vec<Goal> {
 }
 
 fn round_trips(measured: &Measured) -> Vec<Goal> {
-    let rows = &measured.latency;
+    let rows = &measured.neighbours.latency;
     let bounce = p50(rows, "bounce", 8, "spin");
     let spsc = |size, wait| p50(rows, "spsc", size, wait);
     let tail = |kind, size| at_most("", 1.5, &p999(rows, kind, size, "spin"), &p50(rows, kind, size, "spin"));
@@ -118,7 +120,7 @@ fn round_trips(measured: &Measured) -> Vec<Goal> {
         ),
     ];
     let of = |size: usize| {
-        let row = measured.handover.iter().find(|row| row.size == size);
+        let row = measured.neighbours.handover.iter().find(|row| row.size == size);
         row.map_or_else(Runs::new, |row| as_runs(&row.runs_p50_ns))
     };
     goals.push(at_most("1 MiB handed over in place, by 64 B handed over, ns", 1.1, &of(1 << 20), &of(64)));
@@ -126,7 +128,7 @@ fn round_trips(measured: &Measured) -> Vec<Goal> {
 }
 
 fn throughput(measured: &Measured) -> Vec<Goal> {
-    let rows = &measured.throughput;
+    let rows = &measured.neighbours.throughput;
     let mut goals = Vec::new();
     for size in [8, 64] {
         let rivals = measured.rivals.as_ref().map(|rivals| &rivals.throughput);

@@ -11,6 +11,9 @@ use std::time::Duration;
 
 const RUN: Duration = Duration::from_millis(400);
 const SHORT_RUN: Duration = Duration::from_millis(200);
+/// What is compared runs in turn, so long and so often.
+const NEIGHBOUR_RUN: Duration = Duration::from_millis(100);
+const NEIGHBOUR_RUNS: usize = 9;
 const IDLE: Duration = Duration::from_secs(4);
 /// Who sleeps looks around as often as this.
 const SLICE: Duration = Duration::from_millis(100);
@@ -37,6 +40,8 @@ pub(crate) struct Measured {
     pub(crate) load: [String; 2],
     pub(crate) latency: Vec<LatencyRow>,
     pub(crate) handover: Vec<LatencyRow>,
+    /// What goals compare.
+    pub(crate) neighbours: Neighbours,
     pub(crate) throughput: Vec<ThroughputRow>,
     pub(crate) apart: Vec<LatencyRow>,
     pub(crate) same: Vec<LatencyRow>,
@@ -49,6 +54,43 @@ pub(crate) struct Measured {
     pub(crate) sleeper: Usage,
     pub(crate) files: Option<files::Speeds>,
     pub(crate) rivals: Option<Rivals>,
+}
+
+/// Cases that are compared, each with its neighbours.
+pub(crate) struct Neighbours {
+    pub(crate) latency: Vec<LatencyRow>,
+    pub(crate) handover: Vec<LatencyRow>,
+    pub(crate) throughput: Vec<ThroughputRow>,
+}
+
+impl Neighbours {
+    fn measure() -> Result<Self> {
+        let latency = |cases: &[Case]| suite::latency_in_turn(cases, NEIGHBOUR_RUN, NEIGHBOUR_RUNS);
+        let throughput = |cases: &[Case]| suite::throughput_in_turn(cases, NEIGHBOUR_RUN, NEIGHBOUR_RUNS);
+        let spin = |transport, size| Case::apart(transport, size, Wait::Spin);
+        let adaptive = |transport, size| Case::apart(transport, size, Wait::Adaptive);
+        let mut rates = throughput(&[
+            spin(Transport::Lines, 56),
+            spin(Transport::Spsc, 64),
+            adaptive(Transport::Spsc, 64),
+            spin(Transport::Typed, 8),
+            adaptive(Transport::Typed, 8),
+        ])?;
+        for size in [1 << 10, 64 << 10] {
+            rates.extend(throughput(&[spin(Transport::Spsc, size), spin(Transport::Memory, size)])?);
+        }
+        Ok(Self {
+            latency: latency(&[
+                spin(Transport::Bounce, 8),
+                spin(Transport::Spsc, 8),
+                spin(Transport::Spsc, 64),
+                adaptive(Transport::Spsc, 64),
+                spin(Transport::Mpmc, 64),
+            ])?,
+            handover: latency(&[Case::handover(64), Case::handover(1 << 20)])?,
+            throughput: rates,
+        })
+    }
 }
 
 /// What the rivals' program wrote.
@@ -100,6 +142,8 @@ impl Measured {
         let latency = suite::latency(&latency_cases(), RUN)?;
         step("handing over in place");
         let handover = suite::latency(&[64, 1 << 10, 64 << 10, 1 << 20].map(Case::handover), SHORT_RUN)?;
+        step("neighbours");
+        let neighbours = Neighbours::measure()?;
         step("throughput");
         let throughput = suite::throughput(&throughput_cases(), RUN)?;
         step("waking");
@@ -121,6 +165,7 @@ impl Measured {
             load,
             latency,
             handover,
+            neighbours,
             throughput,
             apart,
             same,
