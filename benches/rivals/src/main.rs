@@ -1,8 +1,8 @@
 //! `cargo run --release` here: shmring beside other queues, in one run, by the same loops, every message verified.
 //!
 //! Between processes where a queue can be, otherwise between threads of one. Everything spins, as far as it can. All in
-//! turn, several times over; shown are the medians and the range, and ratios to the best of shmring. `--json FILE` writes
-//! them for the report; `--only TEXT` leaves out all whose names do not contain the text (nor `shmring`).
+//! turn, several times over; shown are the medians and the range, and ratios to the best of shmring. `--json FILE`
+//! writes them for the report; `--only TEXT` leaves out all whose names do not contain the text (nor `shmring`).
 
 mod debris;
 mod measure;
