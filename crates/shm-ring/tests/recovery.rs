@@ -12,8 +12,9 @@ use shm_ring::layout::mpmc::{
 };
 use shm_ring::layout::spsc::{
     CONSUMER_REGION_OFFSET, CONSUMER_WAIT_OFFSET, DATA_OFFSET, HEAD_OFFSET, PRODUCER_REGION_OFFSET,
-    PRODUCER_WAIT_OFFSET, WAKE_OFFSET,
+    PRODUCER_SEAT_OFFSET, PRODUCER_WAIT_OFFSET, TENURE_OFFSET as SEAT_TENURE_OFFSET, WAKE_OFFSET,
 };
+use shm_ring::layout::{TENURE_JOINED, TENURE_STATE_BITS};
 use shm_ring::{
     Consumer, Error, Producer, Sender, TypedConsumer, TypedProducer, WaitStrategy, inspect, repair, repair_in,
 };
@@ -264,4 +265,22 @@ fn a_clean_up_that_was_killed_is_finished_by_the_next() {
             assert_eq!((clean(), look()), ((0, 0), (0, 1)), "once");
         }
     }
+}
+
+/// What a producer has published and not counted when it is killed, its successor will count, and so does who only
+/// looks. What a living one publishes, it counts itself.
+#[test]
+fn a_look_counts_what_a_dead_producer_published_last() {
+    let name = Scratch::new("uncounted");
+    let _consumer = Consumer::builder(&name.0).capacity(64).create().unwrap();
+    let producer = Producer::open(&name.0).unwrap();
+    name.scribble(DATA_OFFSET, &(1_u64 << 40).to_le_bytes()); // a message of length 0
+    let sent = || inspect(&name.0).map(|status| (status.sent, status.depth)).unwrap();
+    assert_eq!(sent(), (0, 0), "it is about to count it");
+    drop(producer);
+    assert_eq!(sent(), (0, 0), "whoever leaves has counted all: this is none");
+    let tenure = PRODUCER_REGION_OFFSET + PRODUCER_SEAT_OFFSET + SEAT_TENURE_OFFSET;
+    let joined = 1 << TENURE_STATE_BITS | TENURE_JOINED;
+    name.scribble(tenure, &joined.to_le_bytes()); // and nobody has the lock
+    assert_eq!(sent(), (1, 1));
 }
