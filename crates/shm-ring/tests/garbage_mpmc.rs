@@ -10,7 +10,7 @@ use shm_ring::layout::mpmc::{
     SEATS_OFFSET, TENURE_OFFSET, TENURE_RECEIVER,
 };
 use shm_ring::layout::{NOTICE_POISONED, TENURE_JOINED, TENURE_STATE_BITS};
-use shm_ring::{Error, Receiver, Sender, inspect, repair};
+use shm_ring::{Error, Receiver, Sender, TypedReceiver, TypedSender, inspect, repair};
 use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::time::Duration;
 
@@ -136,6 +136,29 @@ fn corrupt_is_for_good_for_all() {
     name.scribble(COMMON_OFFSET + NOTICE_OFFSET, &[0; 4]);
     assert!(matches!(receiver.recv_timeout(Duration::from_millis(1)), Err(Error::Corrupt(_))));
     assert!(sender.send(b"x").is_ok(), "it was told of nothing");
+}
+
+/// Garbage stops receivers though messages wait, of bytes and of values.
+#[test]
+fn a_poisoned_ring_hands_nothing_out() {
+    let poison =
+        |name: &Scratch| name.scribble(COMMON_OFFSET + NOTICE_OFFSET, &NOTICE_POISONED.to_le_bytes());
+    let name = Scratch::new("waiting");
+    let mut sender = Sender::builder(&name.0).capacity(4).participants(PARTICIPANTS as u64).create().unwrap();
+    let mut receiver = Receiver::open(&name.0).unwrap();
+    (0..3).for_each(|_| sender.send(b"x").unwrap());
+    assert_eq!(receiver.try_recv().unwrap().to_vec(), b"x");
+    poison(&name);
+    let received = receiver.try_recv().map(|message| message.to_vec());
+    assert!(matches!(received, Err(Error::Corrupt(_))), "{received:?}");
+    let name = Scratch::new("waiting-values");
+    let mut sender = TypedSender::<u64>::builder(&name.0).capacity(4).create().unwrap();
+    let mut receiver = TypedReceiver::<u64>::open(&name.0).unwrap();
+    (0..3).for_each(|value| sender.send(&value).unwrap());
+    assert_eq!(receiver.try_recv().unwrap(), 0);
+    poison(&name);
+    let received = receiver.try_recv();
+    assert!(matches!(received, Err(Error::Corrupt(_))), "{received:?}");
 }
 
 /// A wait word of any value wakes or sleeps, and nothing else.

@@ -5,7 +5,7 @@
 mod common;
 
 use common::Scratch;
-use shm_core::header;
+use shm_core::{Access, header, lock};
 use shm_ring::layout::{mpmc, restart, spsc};
 use shm_ring::{Consumer, Producer, TypedConsumer, TypedProducer};
 
@@ -258,4 +258,22 @@ fn the_other_constants_have_the_values_of_the_page() {
     assert_eq!((mpmc::HAND_UNREAD, mpmc::MESSAGE_BYTES_MAX), (4_503_599_627_370_496, 1_099_511_627_775));
     assert_eq!([restart::RECORD_BYTES, restart::RECORDS, restart::SIDE_BYTES], [112, 2, 32]);
     assert_eq!(restart::FLUSH_LOCK_BYTE, 2);
+}
+
+/// A seat's lock lies on its first byte, where other programs look for it.
+#[test]
+fn seats_are_locked_where_the_page_says() {
+    let name = Scratch::new("locks");
+    let seats = [
+        spsc::PRODUCER_REGION_OFFSET + spsc::PRODUCER_SEAT_OFFSET,
+        spsc::CONSUMER_REGION_OFFSET + spsc::CONSUMER_SEAT_OFFSET,
+    ];
+    let producer = Producer::create(&name.0).unwrap();
+    let object = name.open(Access::ReadWrite).unwrap();
+    let free = || seats.map(|seat| lock::is_free(&object, seat as u64).unwrap());
+    assert_eq!(free(), [false, true]);
+    let _consumer = Consumer::open(&name.0).unwrap();
+    assert_eq!(free(), [false, false]);
+    drop(producer);
+    assert_eq!(free(), [true, false]);
 }

@@ -6,7 +6,8 @@ mod common;
 
 use common::Scratch;
 use shm_ring::{
-    Consumer, Deadline, End, Error, Kind, Receiver, Role, Sender, TypedReceiver, TypedSender, inspect,
+    Consumer, Deadline, End, Error, Kind, Receiver, Role, Sender, TypedReceiver, TypedSender, WaitStrategy,
+    inspect,
 };
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -327,4 +328,19 @@ fn threads_on_both_sides_lose_and_repeat_nothing() {
             assert!(all.into_iter().eq(0..EACH), "capacity {capacity}, sender {who}");
         }
     }
+}
+
+/// Each sleep is counted, and lasts: for a slice, if nobody wakes the sleeper.
+#[test]
+fn sleeps_are_counted_and_few() {
+    let name = Scratch::new("mpmc-sleeps");
+    let builder = Receiver::builder(&name.0).capacity(2).participants(3).wait(WaitStrategy::Sleep);
+    let mut receiver = builder.create().unwrap();
+    // A machine that stands still may have the time pass before the first sleep.
+    let sleeps = (0..20).find_map(|_| {
+        let received = receiver.recv_timeout(Duration::from_millis(150)).map(|message| message.to_vec());
+        assert!(matches!(received, Err(Error::TimedOut)), "{received:?}");
+        Some(receiver.wait_counts().sleeps).filter(|sleeps| *sleeps > 0)
+    });
+    assert!(sleeps.is_some_and(|sleeps| sleeps < 100), "{sleeps:?}");
 }

@@ -5,16 +5,22 @@
 mod common;
 
 use common::Scratch;
+use shm_core::Access;
+use shm_core::lock::{self, Lock};
 use shm_ring::layout::spsc::{
-    CONSUMER_REGION_OFFSET, CONSUMER_WAIT_OFFSET, DIED_BITS_OFFSET, NOTICE_OFFSET, PRODUCER_REGION_OFFSET,
-    PRODUCER_SEAT_OFFSET, PRODUCER_WAIT_OFFSET, SLEEP_OFFSET,
+    CONSUMER_REGION_OFFSET, CONSUMER_SEAT_OFFSET, CONSUMER_WAIT_OFFSET, DIED_BITS_OFFSET, LIFE_OFFSET,
+    NOTICE_OFFSET, PRODUCER_REGION_OFFSET, PRODUCER_SEAT_OFFSET, PRODUCER_WAIT_OFFSET, SLEEP_OFFSET,
+    TENURE_OFFSET, WAKE_OFFSET,
 };
-use shm_ring::layout::{NOTICE_POISONED, NOTICE_REMOVED};
-use shm_ring::{Consumer, End, Error, Producer, WaitStrategy, inspect, remove_forced};
+use shm_ring::layout::{NOTICE_POISONED, NOTICE_REMOVED, TENURE_JOINED, TENURE_STATE_BITS};
+use shm_ring::{
+    Consumer, End, Error, Producer, TypedConsumer, TypedProducer, WaitStrategy, inspect, remove_forced,
+};
 use std::time::{Duration, Instant};
 
 const PRODUCERS_WAIT: usize = PRODUCER_REGION_OFFSET + PRODUCER_WAIT_OFFSET;
 const CONSUMERS_WAIT: usize = CONSUMER_REGION_OFFSET + CONSUMER_WAIT_OFFSET;
+const CONSUMERS_SEAT: usize = CONSUMER_REGION_OFFSET + CONSUMER_SEAT_OFFSET;
 
 fn pair(what: &str) -> (Scratch, Producer, Consumer) {
     let name = Scratch::new(what);
@@ -117,4 +123,71 @@ fn notices_are_shown_and_refuse_newcomers() {
             }
         }
     }
+}
+
+/// Garbage stops a consumer of values as well, though it knows of one that waits.
+#[test]
+fn a_poisoned_ring_hands_no_value_out() {
+    let name = Scratch::new("poisoned-values");
+    let mut producer = TypedProducer::<u64>::create(&name.0).unwrap();
+    let mut consumer = TypedConsumer::<u64>::open(&name.0).unwrap();
+    for value in 1..=3 {
+        producer.send(&value).unwrap();
+    }
+    assert_eq!(consumer.try_recv().unwrap(), 1);
+    name.scribble(PRODUCERS_WAIT + NOTICE_OFFSET, &NOTICE_POISONED.to_le_bytes());
+    let received = consumer.try_recv();
+    assert!(matches!(received, Err(Error::Corrupt(_))), "{received:?}");
+}
+
+/// What a consumer of values saw waiting is told when it leaves, if not before.
+#[test]
+fn the_most_values_that_were_seen_waiting_outlive_the_consumer() {
+    let name = Scratch::new("seen-values");
+    let mut producer = TypedProducer::<u64>::builder(&name.0).capacity(16).create().unwrap();
+    (1..=5).for_each(|value| producer.send(&value).unwrap());
+    let mut consumer = TypedConsumer::<u64>::open(&name.0).unwrap();
+    (1..=5).for_each(|value| assert_eq!(consumer.try_recv().unwrap(), value));
+    drop(consumer);
+    let status = inspect(&name.0).unwrap();
+    assert_eq!((status.depth, status.high_water), (0, 5));
+}
+
+/// Both sides are woken by a forced removal, whoever is there and whatever stands in their words.
+#[test]
+fn a_forced_removal_wakes_both_sides() {
+    let (name, _producer, _consumer) = pair("removal-wakes");
+    let region = name.open(Access::ReadWrite).unwrap().map(Access::ReadWrite).unwrap();
+    let wakes = || {
+        [PRODUCERS_WAIT, CONSUMERS_WAIT].map(|words| {
+            let mut count = [0; 4];
+            region.copy_out(words + WAKE_OFFSET, &mut count).unwrap();
+            u32::from_le_bytes(count)
+        })
+    };
+    let before = wakes();
+    remove_forced(&name.0).unwrap();
+    assert_eq!(wakes(), before.map(|count| count + 1));
+}
+
+/// The kernel marks a life word while the process is still being taken down, and frees the locks later. A producer that
+/// saw the mark too early asks again, though it never sleeps.
+#[test]
+fn a_mark_that_came_before_the_end_is_followed_up() {
+    let name = Scratch::new("mark");
+    let builder = Producer::builder(&name.0).capacity(1 << 20).require_peer(true).backstop(false);
+    let mut producer = builder.create().unwrap();
+    let dying = name.open(Access::ReadWrite).unwrap();
+    assert!(lock::try_lock(&dying, CONSUMERS_SEAT as u64, Lock::Exclusive).unwrap());
+    let joined: u64 = 1 << TENURE_STATE_BITS | TENURE_JOINED;
+    name.scribble(CONSUMERS_SEAT + TENURE_OFFSET, &joined.to_le_bytes());
+    name.scribble(CONSUMERS_WAIT + LIFE_OFFSET, &0xC000_0000_u32.to_le_bytes());
+    (0..100).for_each(|_| producer.try_send(b"it may live").unwrap());
+    drop(dying);
+    // Far fewer than fit.
+    let end = (0..20_000).find_map(|_| {
+        std::thread::sleep(Duration::from_micros(100));
+        producer.try_send(b"it is dead").err()
+    });
+    assert!(matches!(end, Some(Error::Disconnected(End::Died))), "{end:?}");
 }

@@ -5,17 +5,20 @@
 mod common;
 
 use common::Scratch;
-use shm_core::Directory;
+use shm_core::lock::{self, Lock};
+use shm_core::{Access, Directory};
 use shm_ring::layout::mpmc::{
-    BLOCKS_MAX, HAND_BLOCK_BITS, HAND_OFFSET, HAND_UNREAD, SEAT_BYTES, SEATS_OFFSET, TENURE_DIED,
-    TENURE_OFFSET, TENURE_RECEIVER,
+    BLOCKS_MAX, COMMON_OFFSET, HAND_BLOCK_BITS, HAND_OFFSET, HAND_UNREAD, JOINS_OFFSET, LIFE_OFFSET,
+    SEAT_BYTES, SEATS_OFFSET, SENDERS_OFFSET, TENURE_DIED, TENURE_OFFSET, TENURE_RECEIVER,
 };
 use shm_ring::layout::spsc::{
     CONSUMER_REGION_OFFSET, CONSUMER_WAIT_OFFSET, DATA_OFFSET, HEAD_OFFSET, PRODUCER_REGION_OFFSET,
-    PRODUCER_WAIT_OFFSET, WAKE_OFFSET,
+    PRODUCER_SEAT_OFFSET, PRODUCER_WAIT_OFFSET, TENURE_OFFSET as SEAT_TENURE_OFFSET, WAKE_OFFSET,
 };
+use shm_ring::layout::{TENURE_JOINED, TENURE_STATE_BITS};
 use shm_ring::{
-    Consumer, Error, Producer, Sender, TypedConsumer, TypedProducer, WaitStrategy, inspect, repair, repair_in,
+    Consumer, End, Error, Producer, Receiver, Sender, TypedConsumer, TypedProducer, WaitStrategy, inspect,
+    repair, repair_in,
 };
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -264,4 +267,42 @@ fn a_clean_up_that_was_killed_is_finished_by_the_next() {
             assert_eq!((clean(), look()), ((0, 0), (0, 1)), "once");
         }
     }
+}
+
+/// What a producer has published and not counted when it is killed, its successor will count, and so does who only
+/// looks. What a living one publishes, it counts itself.
+#[test]
+fn a_look_counts_what_a_dead_producer_published_last() {
+    let name = Scratch::new("uncounted");
+    let _consumer = Consumer::builder(&name.0).capacity(64).create().unwrap();
+    let producer = Producer::open(&name.0).unwrap();
+    name.scribble(DATA_OFFSET, &(1_u64 << 40).to_le_bytes()); // a message of length 0
+    let sent = || inspect(&name.0).map(|status| (status.sent, status.depth)).unwrap();
+    assert_eq!(sent(), (0, 0), "it is about to count it");
+    drop(producer);
+    assert_eq!(sent(), (0, 0), "whoever leaves has counted all: this is none");
+    let tenure = PRODUCER_REGION_OFFSET + PRODUCER_SEAT_OFFSET + SEAT_TENURE_OFFSET;
+    let joined = 1 << TENURE_STATE_BITS | TENURE_JOINED;
+    name.scribble(tenure, &joined.to_le_bytes()); // and nobody has the lock
+    assert_eq!(sent(), (1, 1));
+}
+
+/// The kernel marks the life word of who dies while it still has its locks: a sleeper that watches it is woken by the
+/// mark, and asks until the locks are free.
+#[test]
+fn a_receiver_that_was_woken_by_a_mark_asks_until_it_knows() {
+    let name = Scratch::new("many-mark");
+    let builder = Receiver::builder(&name.0).capacity(2).participants(3).wait(WaitStrategy::Sleep);
+    let mut receiver = builder.backstop(false).create().unwrap();
+    let dying = name.open(Access::ReadWrite).unwrap();
+    let seat = SEATS_OFFSET + SEAT_BYTES;
+    assert!(lock::try_lock(&dying, seat as u64, Lock::Exclusive).unwrap());
+    name.scribble(seat + LIFE_OFFSET, &0xC000_0000_u32.to_le_bytes());
+    name.scribble(seat + TENURE_OFFSET, &(1 << TENURE_STATE_BITS | TENURE_JOINED).to_le_bytes());
+    name.scribble(COMMON_OFFSET + SENDERS_OFFSET + JOINS_OFFSET, &1_u64.to_le_bytes());
+    let receiving = std::thread::spawn(move || receiver.recv_timeout(FUSE).map(|message| message.to_vec()));
+    let_the_other_side_sleep();
+    drop(dying);
+    let received = receiving.join().unwrap();
+    assert!(matches!(received, Err(Error::Disconnected(End::Died))), "{received:?}");
 }

@@ -287,6 +287,19 @@ mod tests {
         }
     }
 
+    /// Each of the three that are compared can be the only one that is wrong.
+    #[test]
+    fn a_header_that_contradicts_itself_in_one_place_is_refused() {
+        let right = Geometry::bytes(4096).unwrap().header(0).unwrap();
+        for wrong in [
+            Header { object_bytes: right.object_bytes + OBJECT_UNIT_BYTES as u64, ..right },
+            Header { flags: right.flags | FLAG_REDELIVERY, ..right },
+            Header { geometry: [right.geometry[0], right.geometry[1] - 8, 0, 0, 0, 0, 0, 0], ..right },
+        ] {
+            assert!(matches!(Geometry::from_header(&wrong, "x"), Err(Error::Corrupt(_))), "{wrong:?}");
+        }
+    }
+
     #[test]
     fn mpmc_geometries_are_limited() {
         let new = |capacity, message_bytes, participants| {

@@ -163,4 +163,24 @@ mod tests {
         assert!(Hello { capacity: u64::MAX, ..hello }.geometry(&consumer).is_err());
         assert!(Hello { capacity: 0, ..hello }.geometry(&consumer).is_err());
     }
+
+    /// As large as the consumer accepts is not larger.
+    #[test]
+    fn the_largest_ring_that_is_accepted_is_accepted() {
+        let same = content(4096);
+        let hello = Hello::of(&same, Role::Producer, same.geometry.object_bytes);
+        let read = Hello::read(&hello.pack(), &same, Role::Consumer).unwrap();
+        assert_eq!(read.geometry(&same).unwrap(), same.geometry);
+    }
+
+    /// Two types of one fingerprint that differ in their size are two types. A ring of bytes says 0.
+    #[test]
+    fn a_value_has_its_size() {
+        let values = |bytes| Content { geometry: Geometry::slots(16, bytes).unwrap(), ..content(4096) };
+        let greeting = |content: &Content| Hello::of(content, Role::Producer, content.geometry.object_bytes);
+        let judged = Hello::read(&greeting(&values(8)).pack(), &values(16), Role::Consumer);
+        assert!(matches!(judged, Err(Error::WrongType { .. })), "{judged:?}");
+        assert!(Hello::read(&greeting(&values(8)).pack(), &values(8), Role::Consumer).is_ok());
+        assert_eq!((greeting(&values(8)).value_bytes, greeting(&content(4096)).value_bytes), (8, 0));
+    }
 }

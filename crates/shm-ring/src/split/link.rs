@@ -26,3 +26,18 @@ impl AsFd for Link {
         self.0.as_fd()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::net::UnixStream;
+
+    #[test]
+    fn a_link_ends_when_the_other_end_is_closed() {
+        let (ours, theirs) = UnixStream::pair().unwrap();
+        let link = Link::new(ours.into()).unwrap();
+        assert!(!link.has_ended().unwrap());
+        drop(theirs);
+        assert!(link.has_ended().unwrap());
+    }
+}

@@ -28,7 +28,7 @@ impl Scratch {
         self.0.parse::<Place>().unwrap().locate(&Directory::posix()).unwrap()
     }
 
-    fn open(&self, access: Access) -> shm_core::Result<Object> {
+    pub(crate) fn open(&self, access: Access) -> shm_core::Result<Object> {
         let (options, name) = self.locate();
         options.open(&name, access)
     }

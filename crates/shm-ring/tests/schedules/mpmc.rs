@@ -235,6 +235,28 @@ impl Crowd {
     }
 }
 
+/// The first that ever come may die at any store of their coming: they have the number that they were about to get.
+#[test]
+fn the_first_to_come_may_die_coming() {
+    for after in 0..24 {
+        for receives in [false, true] {
+            let name = Scratch::new("schedule-first");
+            Sender::builder(&name.0).capacity(2).participants(2).create_ring().unwrap();
+            if receives {
+                dies(after, || (Receiver::open(&name.0).unwrap(), ()));
+            } else {
+                dies(after, || (Sender::open(&name.0).unwrap(), ()));
+            }
+            let status = inspect(&name.0).unwrap();
+            assert!(status.participants.iter().all(|who| !who.alive), "{:?}", status.participants);
+            let mut sender = Sender::open(&name.0).unwrap();
+            let mut receiver = Receiver::open(&name.0).unwrap();
+            sender.try_send(b"x").unwrap();
+            assert_eq!(receiver.try_recv().unwrap().to_vec(), b"x");
+        }
+    }
+}
+
 proptest! {
     #![proptest_config(config())]
 

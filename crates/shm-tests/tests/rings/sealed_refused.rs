@@ -1,15 +1,23 @@
 //! What is refused when two meet over a socket to make a sealed ring.
 
 use shm_core::{Access, Deadline, Error as MemoryError, Memfd, Object, Seals, pass, seal};
-use shm_ring::layout::spsc::DATA_OFFSET;
-use shm_ring::{Consumer, Error, Producer, TypedProducer};
+use shm_ring::layout::spsc::{
+    DATA_OFFSET, PRODUCER_REGION_OFFSET, PRODUCER_SEAT_OFFSET, TAIL_OFFSET, TENURE_OFFSET,
+};
+use shm_ring::layout::{TENURE_JOINED, TENURE_STATE_BITS};
+use shm_ring::{Consumer, Error, Producer, TypedConsumer, TypedProducer};
 use shm_tests::{FUSE, Test, tests};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
 pub(crate) fn tests() -> Vec<Test> {
-    tests![what_is_no_sealed_memory_is_refused, what_is_no_greeting_is_refused, nobody_waits_for_ever]
+    tests![
+        what_is_no_sealed_memory_is_refused,
+        what_is_no_greeting_is_refused,
+        what_says_it_is_a_successor_is_refused,
+        nobody_waits_for_ever
+    ]
 }
 
 fn soon() -> Deadline {
@@ -157,4 +165,35 @@ fn nobody_waits_for_ever() {
     assert!(Consumer::builder("sealed").connect(datagrams.0).is_err(), "it would not tell of an end");
     let no_socket = Consumer::builder("sealed").connect(std::fs::File::open("/dev/null").unwrap());
     assert!(no_socket.is_err());
+}
+
+/// Nobody takes a place at a sealed ring over: a producer that says it is another one's successor lies.
+fn what_says_it_is_a_successor_is_refused() {
+    let (ours, theirs) = UnixStream::pair().unwrap();
+    let (attached, is_attached) = std::sync::mpsc::channel();
+    let stranger = std::thread::spawn(move || {
+        let object = Memfd::new("hostile").create(2 * DATA_OFFSET as u64).unwrap();
+        let region = object.map(Access::ReadWrite).unwrap();
+        let seat = PRODUCER_REGION_OFFSET + PRODUCER_SEAT_OFFSET + TENURE_OFFSET;
+        let sits = |number: u64| number << TENURE_STATE_BITS | TENURE_JOINED;
+        region.write_value(seat, &sits(1)).unwrap();
+        seal::apply(&object, Seals::RECEIVER_SAFE, "hostile").unwrap();
+        let mut greeting = [0; 56];
+        pass::receive(&theirs, &mut greeting, 1, soon()).unwrap();
+        greeting[12] = 1;
+        greeting[24..32].copy_from_slice(&(2 * DATA_OFFSET as u64).to_le_bytes());
+        greeting[32..40].copy_from_slice(&16_u64.to_le_bytes());
+        pass::send(&theirs, &greeting, &[object.descriptor()], soon()).unwrap();
+        is_attached.recv().unwrap();
+        region.write_value(seat, &sits(2)).unwrap();
+        region.write_value(PRODUCER_REGION_OFFSET + TAIL_OFFSET, &1_u64).unwrap();
+        theirs
+    });
+    let builder = TypedConsumer::<u64>::builder("sealed").capacity(16).attach_timeout(FUSE);
+    let mut consumer = builder.connect(ours).unwrap();
+    assert!(matches!(consumer.try_recv(), Err(Error::Empty)));
+    attached.send(()).unwrap();
+    let _socket = stranger.join().unwrap();
+    let received = consumer.try_recv();
+    assert!(matches!(received, Err(Error::Corrupt(_))), "{received:?}");
 }
