@@ -156,13 +156,12 @@ impl Seated {
         }
     }
 
-    /// Cleans up behind everybody who died, as the kernel says. Whether a message is to be handed out again now. Called
-    /// when an attempt found nothing, so that no message of another seat is in hand yet.
+    /// Cleans up behind everybody who died, as the kernel says. Whether a message is to be handed out again now.
     pub(super) fn clean_up(&mut self) -> Result<bool> {
         let adopts = self.geometry.redelivery && !self.role.sends();
         let mut cleaned = false;
         for seat in self.claims.roster.seats() {
-            if seat == self.seat.index {
+            if seat == self.seat.index || self.adopted.is_some_and(|(adopted, _)| adopted == seat) {
                 continue;
             }
             let wanted = adopts && !self.inherited && self.adopted.is_none();
