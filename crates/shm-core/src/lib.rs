@@ -3,7 +3,7 @@
 //!
 //! Data flows one way through this crate, and a file uses only what stands before it:
 //!
-//! [`name`] → [`object`] → [`region`] → [`header`], with [`word`], [`event`], [`lock`], [`life`], [`offset`],
+//! [`name`] → [`object`] → [`region`] → [`header`], with [`word`], [`values`], [`event`], [`lock`], [`life`], [`offset`],
 //! [`mod@line`] and [`mod@fork`] beside them. Objects without a name come from [`memfd`], are made safe to
 //! hand out by [`seal`], and go from process to process by [`pass`]. [`sysv`], [`anonymous`] and [`zone`] make
 //! regions of memory that is no file; [`place`] reads where an object is, [`maps`] who maps it, and [`unnamed`] is
@@ -75,7 +75,7 @@ pub mod system;
 pub mod sysv;
 pub mod unnamed;
 pub mod values;
-mod word;
+pub mod word;
 pub mod zone;
 
 pub use clock::Deadline;
