@@ -3,8 +3,8 @@
 //!
 //! Data flows one way through this crate, and a file uses only what stands before it:
 //!
-//! [`name`] → [`object`] → [`region`] → [`header`], with [`word`], [`values`], [`event`], [`lock`], [`life`], [`offset`],
-//! [`mod@line`] and [`mod@fork`] beside them. Objects without a name come from [`memfd`], are made safe to
+//! [`name`] → [`object`] → [`region`] → [`header`], with [`word`], [`values`], [`event`], [`lock`], [`life`],
+//! [`offset`], [`mod@line`] and [`mod@fork`] beside them. Objects without a name come from [`memfd`], are made safe to
 //! hand out by [`seal`], and go from process to process by [`pass`]. [`sysv`], [`anonymous`] and [`zone`] make
 //! regions of memory that is no file; [`place`] reads where an object is, [`maps`] who maps it, and [`unnamed`] is
 //! what a ring without a name is made in.
