@@ -17,6 +17,7 @@
 //! | [`overview`] | what people are shown |
 //! | [`place`] | one participant's place: joining, waiting, ends, leaving |
 //! | [`operate`] | what it does there |
+//! | [`waiting`] | the same until a deadline |
 
 pub(crate) mod block;
 pub(crate) mod claim;
@@ -28,3 +29,4 @@ pub(crate) mod place;
 pub(crate) mod reclaim;
 pub(crate) mod seat;
 pub(crate) mod slot;
+pub(crate) mod waiting;

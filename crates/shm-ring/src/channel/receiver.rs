@@ -1,14 +1,13 @@
 //! One of many that receive messages of bytes.
 
 use crate::attach::{Content, Mode, Settings};
-use crate::blocking::{Attached, Place, try_now, wait};
+use crate::blocking::Place;
 use crate::channel::builder::{Builder, Crowded, Handle, sealed};
 use crate::channel::common::common_methods;
 use crate::channel::consumer::OwnedMessage;
 use crate::channel::message::View;
 use crate::channel::sender::Sender;
 use crate::error::{End, Error, Result, Role};
-use crate::mpmc::exchange::Exchange;
 use crate::mpmc::operate::Handed;
 use crate::mpmc::place::Seated;
 use crate::wait::WaitCounts;
@@ -45,18 +44,6 @@ use std::time::Duration;
 #[derive(Debug)]
 pub struct Receiver {
     place: Seated,
-}
-
-impl Attached for Receiver {
-    type Place = Seated;
-
-    fn place(&mut self) -> &mut Seated {
-        &mut self.place
-    }
-
-    fn progress(&self) -> u64 {
-        self.place.progress()
-    }
 }
 
 impl Handle for Receiver {}
@@ -107,7 +94,7 @@ impl Receiver {
     /// [`Empty`](Error::Empty), and as [`recv`](Self::recv).
     #[inline]
     pub fn try_recv(&mut self) -> Result<Delivery<'_>> {
-        let handed = self.take_now(usize::MAX)?;
+        let handed = self.place.receive_now(usize::MAX)?;
         Delivery::new(self, handed)
     }
 
@@ -125,7 +112,7 @@ impl Receiver {
     /// [`TimedOut`](Error::TimedOut), and as [`recv`](Self::recv).
     #[inline]
     pub fn recv_until(&mut self, deadline: Deadline) -> Result<Delivery<'_>> {
-        let handed = self.take_until(usize::MAX, deadline)?;
+        let handed = self.place.receive_until(usize::MAX, deadline)?;
         Delivery::new(self, handed)
     }
 
@@ -137,7 +124,7 @@ impl Receiver {
     /// next; and as [`recv`](Self::recv).
     #[inline]
     pub fn recv_into(&mut self, buffer: &mut [u8]) -> Result<(usize, u16)> {
-        let handed = self.take_until(buffer.len(), Deadline::NEVER)?;
+        let handed = self.place.receive_until(buffer.len(), Deadline::NEVER)?;
         self.copy_into(handed, buffer)
     }
 
@@ -147,7 +134,7 @@ impl Receiver {
     /// [`Empty`](Error::Empty), and as [`recv_into`](Self::recv_into).
     #[inline]
     pub fn try_recv_into(&mut self, buffer: &mut [u8]) -> Result<(usize, u16)> {
-        let handed = self.take_now(buffer.len())?;
+        let handed = self.place.receive_now(buffer.len())?;
         self.copy_into(handed, buffer)
     }
 
@@ -219,36 +206,6 @@ impl Receiver {
     /// The longest message the ring takes, in bytes.
     pub fn max_message(&self) -> usize {
         self.place.blocks().message_bytes()
-    }
-
-    #[inline(always)]
-    fn take_now(&mut self, longest: usize) -> Result<Handed> {
-        match self.place.receive_plainly(longest) {
-            Some(handed) => Ok(handed),
-            None => self.take_closely(longest),
-        }
-    }
-
-    #[inline(never)]
-    fn take_closely(&mut self, longest: usize) -> Result<Handed> {
-        if let Some(handed) = self.place.receive_up_to(longest)? {
-            return Ok(handed);
-        }
-        Exchange::settle_view();
-        try_now(self, |receiver| receiver.place.receive_up_to(longest))?.ok_or(Error::Empty)
-    }
-
-    #[inline(always)]
-    fn take_until(&mut self, longest: usize, deadline: Deadline) -> Result<Handed> {
-        match self.place.receive_plainly(longest) {
-            Some(handed) => Ok(handed),
-            None => self.take_waiting(longest, deadline),
-        }
-    }
-
-    #[inline(never)]
-    fn take_waiting(&mut self, longest: usize, deadline: Deadline) -> Result<Handed> {
-        wait(self, deadline, |receiver| receiver.place.receive_up_to(longest))
     }
 }
 

@@ -3,13 +3,11 @@
 #![allow(unsafe_code)] // `BlockReservation::as_mut_slice`, for those who write in place
 
 use crate::attach::{Content, Mode, Settings};
-use crate::blocking::{Attached, try_now, wait};
 use crate::channel::builder::{Builder, Crowded, DEFAULT_CAPACITY_MESSAGES, Handle, sealed};
 use crate::channel::common::common_methods;
 use crate::error::{Error, Result, Role};
 use crate::fingerprint;
 use crate::layout::{Geometry, Kind};
-use crate::mpmc::exchange::Exchange;
 use crate::mpmc::place::Seated;
 use crate::wait::WaitCounts;
 use shm_core::{Deadline, Span};
@@ -41,18 +39,6 @@ use std::time::Duration;
 #[derive(Debug)]
 pub struct Sender {
     place: Seated,
-}
-
-impl Attached for Sender {
-    type Place = Seated;
-
-    fn place(&mut self) -> &mut Seated {
-        &mut self.place
-    }
-
-    fn progress(&self) -> u64 {
-        self.place.progress()
-    }
 }
 
 impl Handle for Sender {}
@@ -127,7 +113,7 @@ impl Sender {
     #[inline]
     pub fn try_send_tagged(&mut self, tag: u16, message: &[u8]) -> Result<()> {
         self.fill(tag, message)?;
-        if self.send_plainly() { Ok(()) } else { self.exchange_now() }
+        self.place.send_now()
     }
 
     /// Sends a message, waiting at most `timeout` for space.
@@ -145,17 +131,7 @@ impl Sender {
     #[inline]
     pub fn send_until(&mut self, tag: u16, message: &[u8], deadline: Deadline) -> Result<()> {
         self.fill(tag, message)?;
-        if self.send_plainly() { Ok(()) } else { self.exchange_until(deadline) }
-    }
-
-    /// Sends the block in hand, if nothing at all is to be considered but that there is space.
-    #[inline(always)]
-    fn send_plainly(&mut self) -> bool {
-        let sent = self.place.send_plainly();
-        if sent {
-            self.place.notify();
-        }
-        sent
+        self.place.send_until(deadline)
     }
 
     /// Sends messages one after the other, waiting for space as long as it takes, and waking receivers
@@ -169,7 +145,7 @@ impl Sender {
             let result = self.fill(0, message.as_ref()).and_then(|()| match self.place.send() {
                 Ok(true) => Ok(()),
                 // Before we sleep, those who could make space must know that there is something to receive.
-                Ok(false) => self.exchange_until(Deadline::NEVER),
+                Ok(false) => self.place.send_until(Deadline::NEVER),
                 Err(error) => Err(error),
             });
             match result {
@@ -248,40 +224,6 @@ impl Sender {
         let (block, blocks) = (self.place.block(), self.place.blocks());
         blocks.region().copy_in(blocks.payload_offset(block), message)?;
         blocks.seal(block, message.len(), tag)
-    }
-
-    #[inline(never)]
-    fn exchange_now(&mut self) -> Result<()> {
-        if self.attempt()?.is_some() {
-            return Ok(());
-        }
-        Exchange::settle_view();
-        try_now(self, Self::attempt)?.ok_or(Error::Full)
-    }
-
-    #[inline(never)]
-    fn exchange_until(&mut self, deadline: Deadline) -> Result<()> {
-        match self.attempt()? {
-            Some(()) => Ok(()),
-            None => self.exchange_waiting(deadline),
-        }
-    }
-
-    #[cold]
-    fn exchange_waiting(&mut self, deadline: Deadline) -> Result<()> {
-        self.place.count_full_wait();
-        self.place.notify(); // of what a batch has sent so far
-        wait(self, deadline, Self::attempt)
-    }
-
-    /// `None` when there is no space.
-    #[inline]
-    fn attempt(&mut self) -> Result<Option<()>> {
-        if !self.place.send()? {
-            return Ok(None);
-        }
-        self.place.notify();
-        Ok(Some(()))
     }
 }
 
@@ -379,7 +321,7 @@ impl BlockReservation<'_> {
     #[inline]
     pub fn commit(self, length: usize) -> Result<()> {
         self.seal(length)?;
-        self.sender.exchange_until(Deadline::NEVER)
+        self.sender.place.send_until(Deadline::NEVER)
     }
 
     /// As [`commit`](Self::commit), if there is space now. When there is not, what was written is still there.
@@ -387,7 +329,7 @@ impl BlockReservation<'_> {
     /// # Errors
     /// [`Full`](Error::Full), and as [`commit`](Self::commit).
     pub fn try_commit(self, length: usize) -> std::result::Result<(), (Self, Error)> {
-        match self.seal(length).and_then(|()| self.sender.exchange_now()) {
+        match self.seal(length).and_then(|()| self.sender.place.send_now()) {
             Ok(()) => Ok(()),
             Err(error) => Err((self, error)),
         }
@@ -399,7 +341,7 @@ impl BlockReservation<'_> {
     /// # Errors
     /// [`TimedOut`](Error::TimedOut), and as [`commit`](Self::commit).
     pub fn commit_until(self, length: usize, deadline: Deadline) -> std::result::Result<(), (Self, Error)> {
-        match self.seal(length).and_then(|()| self.sender.exchange_until(deadline)) {
+        match self.seal(length).and_then(|()| self.sender.place.send_until(deadline)) {
             Ok(()) => Ok(()),
             Err(error) => Err((self, error)),
         }

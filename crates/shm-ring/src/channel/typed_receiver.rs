@@ -1,12 +1,11 @@
 //! One of many that receive typed values.
 
 use crate::attach::{Content, Mode, Settings};
-use crate::blocking::{Attached, Place, try_now, wait};
+use crate::blocking::Place;
 use crate::channel::builder::{Builder, Crowded, DEFAULT_CAPACITY_MESSAGES, Handle, sealed};
 use crate::channel::common::common_methods;
 use crate::channel::typed_sender::content;
 use crate::error::{End, Error, Result, Role};
-use crate::mpmc::exchange::Exchange;
 use crate::mpmc::operate::Handed;
 use crate::mpmc::place::Seated;
 use crate::wait::WaitCounts;
@@ -24,18 +23,6 @@ pub struct TypedReceiver<T> {
     place: Seated,
     redelivered: bool,
     _value: PhantomData<fn() -> T>,
-}
-
-impl<T> Attached for TypedReceiver<T> {
-    type Place = Seated;
-
-    fn place(&mut self) -> &mut Seated {
-        &mut self.place
-    }
-
-    fn progress(&self) -> u64 {
-        self.place.progress()
-    }
 }
 
 impl<T: CheckedBitPattern> Handle for TypedReceiver<T> {}
@@ -83,10 +70,7 @@ impl<T: CheckedBitPattern> TypedReceiver<T> {
     /// [`Empty`](Error::Empty), and as [`recv`](Self::recv).
     #[inline]
     pub fn try_recv(&mut self) -> Result<T> {
-        let handed = match self.place.receive_plainly(usize::MAX) {
-            Some(handed) => handed,
-            None => self.take_closely()?,
-        };
+        let handed = self.place.receive_now(usize::MAX)?;
         self.copy_out(handed)
     }
 
@@ -104,10 +88,7 @@ impl<T: CheckedBitPattern> TypedReceiver<T> {
     /// [`TimedOut`](Error::TimedOut), and as [`recv`](Self::recv).
     #[inline]
     pub fn recv_until(&mut self, deadline: Deadline) -> Result<T> {
-        let handed = match self.place.receive_plainly(usize::MAX) {
-            Some(handed) => handed,
-            None => self.take_waiting(deadline)?,
-        };
+        let handed = self.place.receive_until(usize::MAX, deadline)?;
         self.copy_out(handed)
     }
 
@@ -163,20 +144,6 @@ impl<T: CheckedBitPattern> TypedReceiver<T> {
     /// [`Corrupt`](Error::Corrupt).
     pub fn is_empty(&self) -> Result<bool> {
         Ok(self.len()? == 0)
-    }
-
-    #[inline(never)]
-    fn take_closely(&mut self) -> Result<Handed> {
-        if let Some(handed) = self.place.receive()? {
-            return Ok(handed);
-        }
-        Exchange::settle_view();
-        try_now(self, |receiver| receiver.place.receive())?.ok_or(Error::Empty)
-    }
-
-    #[inline(never)]
-    fn take_waiting(&mut self, deadline: Deadline) -> Result<Handed> {
-        wait(self, deadline, |receiver| receiver.place.receive())
     }
 
     /// Copies the value out of the block in hand, and lets the block go.

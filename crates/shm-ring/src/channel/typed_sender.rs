@@ -1,13 +1,11 @@
 //! One of many that send typed values.
 
 use crate::attach::{Content, Mode, Settings};
-use crate::blocking::{Attached, try_now, wait};
 use crate::channel::builder::{Builder, Crowded, DEFAULT_CAPACITY_MESSAGES, Handle, sealed};
 use crate::channel::common::common_methods;
-use crate::error::{Error, Result, Role};
+use crate::error::{Result, Role};
 use crate::fingerprint;
 use crate::layout::{Geometry, Kind};
-use crate::mpmc::exchange::Exchange;
 use crate::mpmc::place::Seated;
 use crate::wait::WaitCounts;
 use bytemuck::{CheckedBitPattern, NoUninit};
@@ -36,18 +34,6 @@ use std::time::Duration;
 pub struct TypedSender<T> {
     place: Seated,
     _value: PhantomData<fn(T)>,
-}
-
-impl<T> Attached for TypedSender<T> {
-    type Place = Seated;
-
-    fn place(&mut self) -> &mut Seated {
-        &mut self.place
-    }
-
-    fn progress(&self) -> u64 {
-        self.place.progress()
-    }
 }
 
 /// What a ring of values of `T` is made of.
@@ -108,7 +94,7 @@ impl<T: NoUninit + CheckedBitPattern> TypedSender<T> {
     #[inline]
     pub fn try_send(&mut self, value: &T) -> Result<()> {
         self.fill(value)?;
-        if self.send_plainly() { Ok(()) } else { self.exchange_now() }
+        self.place.send_now()
     }
 
     /// Sends a value, waiting at most `timeout` for space.
@@ -126,17 +112,7 @@ impl<T: NoUninit + CheckedBitPattern> TypedSender<T> {
     #[inline]
     pub fn send_until(&mut self, value: &T, deadline: Deadline) -> Result<()> {
         self.fill(value)?;
-        if self.send_plainly() { Ok(()) } else { self.exchange_until(deadline) }
-    }
-
-    /// Sends the block in hand, if nothing at all is to be considered but that there is space.
-    #[inline(always)]
-    fn send_plainly(&mut self) -> bool {
-        let sent = self.place.send_plainly();
-        if sent {
-            self.place.notify();
-        }
-        sent
+        self.place.send_until(deadline)
     }
 
     /// Sends values one after the other, waiting for space as long as it takes, and waking receivers once
@@ -149,7 +125,7 @@ impl<T: NoUninit + CheckedBitPattern> TypedSender<T> {
         for value in values {
             let result = self.fill(value).and_then(|()| match self.place.send() {
                 Ok(true) => Ok(()),
-                Ok(false) => self.wait_for_space(Deadline::NEVER),
+                Ok(false) => self.place.send_until(Deadline::NEVER),
                 Err(error) => Err(error),
             });
             match result {
@@ -202,39 +178,5 @@ impl<T: NoUninit + CheckedBitPattern> TypedSender<T> {
         self.place.ours()?;
         let blocks = self.place.blocks();
         Ok(blocks.region().write_value(blocks.offset(self.place.block()), value)?)
-    }
-
-    #[inline(never)]
-    fn exchange_now(&mut self) -> Result<()> {
-        if self.attempt()?.is_some() {
-            return Ok(());
-        }
-        Exchange::settle_view();
-        try_now(self, Self::attempt)?.ok_or(Error::Full)
-    }
-
-    #[inline(never)]
-    fn exchange_until(&mut self, deadline: Deadline) -> Result<()> {
-        match self.attempt()? {
-            Some(()) => Ok(()),
-            None => self.wait_for_space(deadline),
-        }
-    }
-
-    #[cold]
-    fn wait_for_space(&mut self, deadline: Deadline) -> Result<()> {
-        self.place.count_full_wait();
-        self.place.notify(); // of what a batch has sent so far
-        wait(self, deadline, Self::attempt)
-    }
-
-    /// `None` when there is no space.
-    #[inline]
-    fn attempt(&mut self) -> Result<Option<()>> {
-        if !self.place.send()? {
-            return Ok(None);
-        }
-        self.place.notify();
-        Ok(Some(()))
     }
 }

@@ -243,10 +243,4 @@ impl Seated {
             add_one(&self.seat.dropped);
         }
     }
-
-    /// Messages that went through this participant.
-    pub(crate) fn progress(&self) -> u64 {
-        let counter = if self.role.sends() { &self.seat.sent } else { &self.seat.received };
-        counter.load(Ordering::Relaxed) // own
-    }
 }
