@@ -51,7 +51,7 @@ macro_rules! common_methods {
         /// the disk. Does nothing for rings in memory, which are gone then in any case.
         ///
         /// After an unclean stop of the machine a ring in a file brings back what the last completed flush covered,
-        /// in order and whole, or is [`Corrupt`](Error::Corrupt): when its space was used again since. What was
+        /// in order and whole, or is [`Corrupt`](crate::Error::Corrupt): when its space was used again since. What was
         /// received since comes again, and what was sent since is gone. (A kill of every process loses nothing: what
         /// was sent is in the ring without this.) In a ring of many, messages in hands are not covered, and one that is
         /// received ends what the flush covers: flush when it stands still.
@@ -59,7 +59,7 @@ macro_rules! common_methods {
         /// Others send and receive meanwhile. Only another flush is waited for, as long as it takes.
         ///
         /// # Errors
-        /// The disk's; nothing is known then of what is on it. [`Corrupt`](Error::Corrupt).
+        /// The disk's; nothing is known then of what is on it. [`Corrupt`](crate::Error::Corrupt).
         pub fn flush(&mut self) -> Result<()> {
             self.flush_until(Deadline::NEVER)
         }
@@ -67,7 +67,7 @@ macro_rules! common_methods {
         /// As [`flush`](Self::flush), waiting for another flush until the deadline only.
         ///
         /// # Errors
-        /// [`TimedOut`](Error::TimedOut), and as [`flush`](Self::flush).
+        /// [`TimedOut`](crate::Error::TimedOut), and as [`flush`](Self::flush).
         pub fn flush_until(&mut self, deadline: Deadline) -> Result<()> {
             self.place.flush(deadline)
         }

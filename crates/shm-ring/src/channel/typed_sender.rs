@@ -90,7 +90,7 @@ impl<T: NoUninit + CheckedBitPattern> TypedSender<T> {
     /// Sends a value if there is space now.
     ///
     /// # Errors
-    /// [`Full`](Error::Full), and as [`send`](Self::send).
+    /// [`Full`](crate::Error::Full), and as [`send`](Self::send).
     #[inline]
     pub fn try_send(&mut self, value: &T) -> Result<()> {
         self.fill(value)?;
@@ -100,7 +100,7 @@ impl<T: NoUninit + CheckedBitPattern> TypedSender<T> {
     /// Sends a value, waiting at most `timeout` for space.
     ///
     /// # Errors
-    /// [`TimedOut`](Error::TimedOut), and as [`send`](Self::send).
+    /// [`TimedOut`](crate::Error::TimedOut), and as [`send`](Self::send).
     pub fn send_timeout(&mut self, value: &T, timeout: Duration) -> Result<()> {
         self.send_until(value, Deadline::after(timeout))
     }
@@ -108,7 +108,7 @@ impl<T: NoUninit + CheckedBitPattern> TypedSender<T> {
     /// Sends a value, waiting for space until the deadline.
     ///
     /// # Errors
-    /// [`TimedOut`](Error::TimedOut), and as [`send`](Self::send).
+    /// [`TimedOut`](crate::Error::TimedOut), and as [`send`](Self::send).
     #[inline]
     pub fn send_until(&mut self, value: &T, deadline: Deadline) -> Result<()> {
         self.fill(value)?;
@@ -151,7 +151,7 @@ impl<T: NoUninit + CheckedBitPattern> TypedSender<T> {
     /// Values in the ring that nobody has received, as far as can be seen; others are sending and receiving.
     ///
     /// # Errors
-    /// [`Corrupt`](Error::Corrupt).
+    /// [`Corrupt`](crate::Error::Corrupt).
     pub fn len(&self) -> Result<u64> {
         self.place.waiting()
     }
@@ -159,7 +159,7 @@ impl<T: NoUninit + CheckedBitPattern> TypedSender<T> {
     /// Whether everything sent was received; it may have been untrue a moment ago.
     ///
     /// # Errors
-    /// [`Corrupt`](Error::Corrupt).
+    /// [`Corrupt`](crate::Error::Corrupt).
     pub fn is_empty(&self) -> Result<bool> {
         Ok(self.len()? == 0)
     }
