@@ -9,6 +9,7 @@ mod shaq;
 mod shmring;
 mod threads;
 
+use shm_measure::crowd::{self, Part};
 use shm_measure::peer::{Opening, Other};
 use shm_measure::{Link, Measured, Pair, Placement, Result, Serve, Setup, Transport, Wait, cores};
 use std::os::fd::OwnedFd;
@@ -89,6 +90,27 @@ fn unique() -> String {
 fn process(name: &str, words: Vec<String>, descriptors: &[std::os::fd::BorrowedFd<'_>]) -> Result<Other> {
     let opening = Opening { transport: name.to_owned(), processor: apart()?, descriptors: 0, words };
     Other::process(opening, descriptors)
+}
+
+/// Senders and as many receivers, each a process that is handed the descriptor.
+fn crowd_of_processes(
+    name: &str,
+    pairs: u64,
+    descriptor: std::os::fd::BorrowedFd<'_>,
+    time: Duration,
+) -> Result<shm_measure::Run> {
+    let start = |part: Part, index: u64| {
+        let opening = Opening {
+            transport: name.to_owned(),
+            processor: crowd::processor(part, index),
+            descriptors: 1,
+            words: vec![serde_json::to_string(&part)?],
+        };
+        Other::process(opening, &[descriptor])
+    };
+    let senders = (0..pairs).map(|index| start(Part::Send(index), index));
+    let receivers = (0..pairs).map(|index| start(Part::Receive(pairs), index));
+    crowd::conduct(name, senders.chain(receivers).collect::<Result<_>>()?, time)
 }
 
 fn pair<L: Link + 'static>(name: &str, link: L, other: Other) -> Box<dyn Measured> {

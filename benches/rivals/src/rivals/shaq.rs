@@ -2,13 +2,13 @@
 
 #![allow(unsafe_code)] // its way to open queues
 
-use super::{QUEUE_BYTES, pair, process, with_words};
+use super::{QUEUE_BYTES, crowd_of_processes, pair, process, with_words};
 use crate::words::{Ends, Message, Words, snooze, spin};
 use shaq::{mpmc, spsc};
 use shm_core::Memfd;
 use shm_measure::crowd::{self, Part, Participant};
 use shm_measure::peer::Opening;
-use shm_measure::{Measured, Other, Result, Run, Serve};
+use shm_measure::{Measured, Result, Run, Serve};
 use std::fs::File;
 use std::os::fd::{AsFd, OwnedFd};
 use std::time::Duration;
@@ -127,18 +127,7 @@ pub fn measure(capacity: u64, pairs: u64, time: Duration) -> Result<Run> {
     let file = memory(bytes)?;
     // SAFETY: the memory is new, and only this process initialises it; the message is plain words.
     let made = unsafe { mpmc::Producer::<Message<CROWD_WORDS>>::create(&file, bytes) }.map_err(said)?;
-    let start = |part: Part, index: u64| {
-        let opening = Opening {
-            transport: CROWD.to_owned(),
-            processor: crowd::processor(part, index),
-            descriptors: 1,
-            words: vec![serde_json::to_string(&part)?],
-        };
-        Other::process(opening, &[file.as_fd()])
-    };
-    let senders = (0..pairs).map(|index| start(Part::Send(index), index));
-    let receivers = (0..pairs).map(|index| start(Part::Receive(pairs), index));
-    let run = crowd::conduct(CROWD, senders.chain(receivers).collect::<Result<_>>()?, time);
+    let run = crowd_of_processes(CROWD, pairs, file.as_fd(), time);
     drop(made);
     run
 }

@@ -1,12 +1,12 @@
 //! shmring as the rivals are: queues of values of one plain type, by the same link. Its rings of bytes are measured by
 //! the library's own.
 
-use super::{QUEUE_BYTES, pair, process, with_words};
+use super::{QUEUE_BYTES, crowd_of_processes, pair, process, with_words};
 use crate::words::{Ends, Message, Words};
 use shm_core::{Memfd, Unnamed};
 use shm_measure::crowd::{self, Part, Participant};
 use shm_measure::peer::Opening;
-use shm_measure::{Measured, Other, Result, Run, Serve};
+use shm_measure::{Measured, Result, Run, Serve};
 use shm_ring::{TypedConsumer, TypedProducer, TypedReceiver, TypedSender, WaitStrategy};
 use std::os::fd::{AsFd, OwnedFd};
 use std::time::Duration;
@@ -160,18 +160,7 @@ pub fn measure(capacity: u64, pairs: u64, time: Duration) -> Result<Run> {
     let memory = Unnamed::memfd(CROWD, Memfd::new("shm-rivals"));
     TypedSender::<Message<CROWD_WORDS>>::builder(CROWD).memory(&memory).capacity(capacity).create_ring()?;
     let descriptor = memory.descriptor().ok_or("a memfd has one")?;
-    let start = |part: Part, index: u64| {
-        let opening = Opening {
-            transport: CROWD.to_owned(),
-            processor: crowd::processor(part, index),
-            descriptors: 1,
-            words: vec![serde_json::to_string(&part)?],
-        };
-        Other::process(opening, &[descriptor.as_fd()])
-    };
-    let senders = (0..pairs).map(|index| start(Part::Send(index), index));
-    let receivers = (0..pairs).map(|index| start(Part::Receive(pairs), index));
-    crowd::conduct(CROWD, senders.chain(receivers).collect::<Result<_>>()?, time)
+    crowd_of_processes(CROWD, pairs, descriptor.as_fd(), time)
 }
 
 /// They wait as they do by default: looking for a while, then asleep.
