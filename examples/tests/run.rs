@@ -8,7 +8,7 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 /// An example that takes longer hangs.
-const FUSE: Duration = Duration::from_secs(60);
+const FUSE: Duration = Duration::from_secs(300);
 const LOOK: Duration = Duration::from_millis(5);
 
 /// Kills what still runs when a test fails.
@@ -53,13 +53,14 @@ impl Running {
 
 /// What the example prints is exactly these lines.
 fn prints(program: &str, expected: &[&str]) {
+    let before = segments_of(program);
     let mut running = Running::start(program, Stdio::piped());
     let status = running.end();
     let (mut output, mut errors) = (String::new(), String::new());
     running.0.stdout.take().unwrap().read_to_string(&mut output).unwrap();
     running.0.stderr.take().unwrap().read_to_string(&mut errors).unwrap();
     assert_eq!(running.debris(), [""; 0]);
-    assert_eq!(segments_of(program), 0);
+    assert_eq!(left_by(program, &before), [0; 0]);
     assert!(status.success(), "{status}\n{output}{errors}");
     assert_eq!(output.lines().collect::<Vec<_>>(), expected);
 
@@ -69,18 +70,23 @@ fn prints(program: &str, expected: &[&str]) {
     let mut running = Running::start(program, writer.into());
     assert!(!running.end().success());
     assert_eq!(running.debris(), [""; 0], "left by a failure");
-    assert_eq!(segments_of(program), 0, "left by a failure");
+    assert_eq!(left_by(program, &before), [0; 0], "left by a failure");
 }
 
-/// System V segments that the example has left.
-fn segments_of(program: &str) -> usize {
+/// System V segments that the example has left: not those that were there before.
+fn left_by(program: &str, before: &[i32]) -> Vec<i32> {
+    segments_of(program).into_iter().filter(|id| !before.contains(id)).collect()
+}
+
+/// Those that look as if the example had left them.
+fn segments_of(program: &str) -> Vec<i32> {
     if !program.ends_with("sysv") && !program.ends_with("zone") {
-        return 0;
+        return Vec::new();
     }
     let is_left = |segment: &&shm_core::sysv::Stat| {
         segment.bytes == shm_examples::letter::LETTER_BYTES && segment.is_stale()
     };
-    shm_core::sysv::list().unwrap().iter().filter(is_left).count()
+    shm_core::sysv::list().unwrap().iter().filter(is_left).map(|segment| segment.id).collect()
 }
 
 #[test]

@@ -31,9 +31,11 @@ mod transport;
 
 use crate::context::Context;
 use crate::failure::Failure;
+use crate::units;
 pub(crate) use children::await_signal;
 use conductor::Conductor;
 use roles::{Assignment, Load};
+use std::time::Duration;
 
 /// Show processes exchanging verified messages while some are killed, and measure it against a pipe and sockets
 #[derive(clap::Args, Debug)]
@@ -43,6 +45,9 @@ pub(crate) struct Arguments {
     json: bool,
     #[command(flatten)]
     load: Load,
+    /// Give up after so long, such as 90s or 5m, with 3
+    #[arg(long, hide = true, value_name = "TIME", default_value = "60s", value_parser = units::parse_duration)]
+    limit: Duration,
     /// Which part a process that the demonstration started plays.
     #[command(flatten)]
     assignment: Option<Assignment>,
@@ -53,7 +58,7 @@ pub(crate) fn run(arguments: &Arguments, context: &Context) -> Result<(), Failur
     if let Some(assignment) = &arguments.assignment {
         return roles::play(assignment, &arguments.load, &context.directory);
     }
-    let demonstration = Conductor::new(context, arguments.load)?.conduct()?;
+    let demonstration = Conductor::new(context, arguments.load, arguments.limit)?.conduct()?;
     if arguments.json {
         demonstration.print_json()?
     } else {

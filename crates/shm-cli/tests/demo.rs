@@ -19,9 +19,14 @@ struct Demo {
 }
 
 impl Demo {
+    /// One that gives up later than whoever waits for it.
     fn start(directory: &Scratch, arguments: &[&str]) -> Self {
+        Self::limited(directory, "--limit=1h", arguments)
+    }
+
+    fn limited(directory: &Scratch, limit: &str, arguments: &[&str]) -> Self {
         let mut command = Command::new(env!("CARGO_BIN_EXE_shmring"));
-        command.env("SHMRING_DIR", directory.directory()).arg("demo").args(arguments);
+        command.env("SHMRING_DIR", directory.directory()).args(["demo", limit]).args(arguments);
         let child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
         Self { child: child.unwrap() }
     }
@@ -83,6 +88,18 @@ fn keys(object: &Map<String, Value>) -> Vec<&str> {
     let mut keys: Vec<&str> = object.keys().map(String::as_str).collect();
     keys.sort_unstable();
     keys
+}
+
+#[test]
+fn one_that_takes_too_long_gives_up_and_leaves_nothing() {
+    let directory = Scratch::private();
+    let demo = Demo::limited(&directory, "--limit=10ms", &[&format!("--messages={MANY}")]);
+    let conductor = demo.child.id();
+    let (code, stdout, stderr) = demo.end();
+    assert_eq!((code, stdout.as_str()), (Some(3), ""), "{stderr}");
+    assert!(stderr.contains("not done after 10ms"), "{stderr}");
+    until("all that it started has ended", || started_by(conductor).is_empty());
+    assert_eq!(directory.listing(), [""; 0]);
 }
 
 #[test]

@@ -5,9 +5,9 @@
 #![allow(unsafe_code)] // raw pointers into shared memory: this file, `copy` and `region` only
 
 #[cfg(not(loom))]
-pub(crate) use crate::copy::{from_shared, to_shared, value_from_shared};
+pub(crate) use crate::copy::{from_shared, to_shared, value_from_shared, value_to_shared};
 #[cfg(loom)]
-pub(crate) use crate::model::memory::{from_shared, to_shared, value_from_shared};
+pub(crate) use crate::model::memory::{from_shared, to_shared, value_from_shared, value_to_shared};
 use crate::sync::{AtomicU32, AtomicU64, Ordering};
 use core::ptr::NonNull;
 use rustix::io::Errno;

@@ -13,6 +13,7 @@
 #![allow(unsafe_code)] // raw pointers into shared memory: this file, `access` and `region` only
 
 use crate::sync::{AtomicU64, Ordering};
+use bytemuck::NoUninit;
 use core::mem::MaybeUninit;
 use core::sync::atomic::AtomicU8;
 
@@ -91,6 +92,26 @@ pub(crate) unsafe fn to_shared(source: *const u8, target: *mut u8, length: usize
     } else {
         // SAFETY: the caller's promise, unchanged.
         unsafe { unaligned_to_shared(source, target, length) }
+    }
+}
+
+/// Copies a value's bytes into shared memory. Of a short one of whole words the compiler makes a store for each.
+///
+/// # Safety
+/// `target` is valid for atomic writes of the value's bytes, and aligned to a word if the value is whole words.
+#[inline(always)]
+pub(crate) unsafe fn value_to_shared<T: NoUninit>(value: &T, target: *mut u8) {
+    let bytes = bytemuck::bytes_of(value);
+    if const { size_of::<T>() <= SHORT_BYTES && size_of::<T>().is_multiple_of(WORD) } {
+        #[cfg(shmring_hostile)]
+        if !crate::hostile::before_store(target, bytes.len()) {
+            return;
+        }
+        // SAFETY: the caller's promise; `bytes` is private memory that nobody writes meanwhile, since it is borrowed.
+        unsafe { words_to_shared(bytes.as_ptr(), target, bytes.len()) };
+    } else {
+        // SAFETY: as above.
+        unsafe { to_shared(bytes.as_ptr(), target, bytes.len()) };
     }
 }
 

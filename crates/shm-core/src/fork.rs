@@ -20,6 +20,8 @@
 //!
 //! While a descriptor is opened or closed, forks wait (see [`Descriptor::open`]).
 
+#[cfg(test)]
+pub(crate) mod alone;
 mod descriptor;
 mod guard;
 mod reservation;

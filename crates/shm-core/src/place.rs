@@ -34,7 +34,8 @@ pub enum Place {
     Posix(Name),
     /// A file. Its last component is a name; the rest is a directory.
     File(PathBuf),
-    /// A System V segment, by its key.
+    /// A System V segment, by its key. Whoever creates one while another process is at it waits until that has finished
+    /// or died, for ten seconds at most.
     Sysv(Key),
     /// A System V segment, by its id.
     SysvId(i32),

@@ -16,6 +16,7 @@ use crate::error::{Error, Result};
 #[cfg(loom)]
 use crate::model::memory::Memory as Heap;
 use crate::offset::Span;
+use crate::prefetch;
 use crate::values::{self, ReadValues, Values};
 use crate::word::{ReadWord, Word, Words};
 use bytemuck::{AnyBitPattern, CheckedBitPattern, NoUninit};
@@ -331,10 +332,16 @@ impl Region {
     /// [`Error::OutOfBounds`], or [`Error::Unaligned`] (the offset is a multiple of 8).
     #[inline]
     pub fn read_checked<T: CheckedBitPattern>(&self, offset: usize) -> Result<Option<T>> {
-        self.aligned(offset, size_of::<u64>())?;
         let source = self.at(Span::new(offset, size_of::<T>()))?;
+        self.aligned(offset, size_of::<u64>())?; // below the end, so that the sum does not overflow
         // SAFETY: `source` is aligned to a word, and lies in the mapping with all bytes of a `T`.
         Ok(unsafe { values::read_checked(source) })
+    }
+
+    /// Says that the line at `offset` is going to be written. Changes nothing but how long that takes.
+    #[inline(always)]
+    pub fn will_write(&self, offset: usize) {
+        prefetch::for_writing(self.base.as_ptr().wrapping_add(offset));
     }
 
     /// The address of a span of the region, for those who take a slice over it (see the ring's views)
@@ -410,6 +417,11 @@ mod tests {
         assert!(region.part(Span::new(32, 33)).is_err());
         assert!(Region::on_heap(0).is_err());
         assert!(region.part(Span::new(0, 24)).unwrap().words().is_err());
+        for offset in [64, usize::MAX - 7, usize::MAX] {
+            let beyond = region.read_checked::<u64>(offset);
+            assert!(matches!(beyond, Err(Error::OutOfBounds { .. })), "{offset}");
+        }
+        assert!(matches!(region.read_checked::<bool>(1), Err(Error::Unaligned { .. })));
     }
 
     #[test]

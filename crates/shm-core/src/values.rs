@@ -90,11 +90,10 @@ impl<T: NoUninit> Values<T> {
     /// Copies a value to `position`, padding and all bytes as they are in memory. Unordered; each byte is written once.
     #[inline(always)]
     pub fn write(&self, position: u64, value: &T) {
-        let bytes = bytemuck::bytes_of(value);
         let target = self.inner.address(position).as_ptr();
-        // SAFETY: the array has room for the bytes of a value there, in memory that is mapped for writing; `bytes` is
-        // private memory that nobody writes meanwhile, since it is borrowed.
-        unsafe { access::to_shared(bytes.as_ptr(), target, bytes.len()) };
+        // SAFETY: the array has room for the bytes of a value there, in memory that is mapped for writing. It begins at
+        // a word, so that each value does if values are whole words.
+        unsafe { access::value_to_shared(value, target) };
     }
 
     /// Says that the line where the value at `position` begins is going to be written. Changes nothing but how long
@@ -137,7 +136,10 @@ impl<T> fmt::Debug for Values<T> {
 #[cfg(test)]
 mod tests {
     use crate::error::Error;
+    use crate::offset::Span;
     use crate::region::Region;
+    use bytemuck::Pod;
+    use std::fmt::Debug;
 
     #[test]
     fn positions_wrap_and_only_values_are_read() {
@@ -157,6 +159,40 @@ mod tests {
         assert_eq!((flags.read(0), flags.read(1)), (None, Some(true)));
         let nothing = region.read_values::<()>(1 << 40).unwrap();
         assert_eq!(nothing.read(77), Some(()));
+    }
+
+    /// Behind a beginning that is a multiple of 8 and of nothing more.
+    fn takes_its_own_bytes<T: Pod + PartialEq + Debug>() {
+        let (bytes, guard) = (size_of::<T>(), 8);
+        let whole = Region::on_heap(guard + 4 * bytes + guard).unwrap();
+        whole.copy_in(0, &vec![0xEE; guard + 4 * bytes + guard]).unwrap();
+        let values = whole.part(Span::new(guard, 4 * bytes)).unwrap().values::<T>(4).unwrap();
+        let mut expected = vec![0xEE; guard + 4 * bytes + guard];
+        for (position, at) in [(6_u64, 2), (1, 1), (3, 3_u8)] {
+            let content = &mut expected[guard + usize::from(at) * bytes..][..bytes];
+            content.iter_mut().zip((0..=255).cycle()).for_each(|(byte, number)| *byte = number ^ at << 6);
+            let value: T = bytemuck::pod_read_unaligned(content);
+            values.write(position, &value);
+            assert_eq!(values.inner.read(position), Some(value), "{bytes} bytes");
+            let mut found = vec![0; expected.len()];
+            whole.copy_out(0, &mut found).unwrap();
+            assert_eq!(found, expected, "{bytes} bytes");
+        }
+    }
+
+    /// Around what is kept in registers, is copied by words, and by strings.
+    #[test]
+    fn values_of_all_sizes_are_written_where_they_belong_and_nowhere_else() {
+        takes_its_own_bytes::<()>();
+        takes_its_own_bytes::<[u8; 1]>();
+        takes_its_own_bytes::<[u8; 8]>();
+        takes_its_own_bytes::<[u8; 12]>();
+        takes_its_own_bytes::<[u8; 127]>();
+        takes_its_own_bytes::<[u64; 16]>();
+        takes_its_own_bytes::<u128>();
+        takes_its_own_bytes::<[u8; 129]>();
+        takes_its_own_bytes::<[u64; 17]>();
+        takes_its_own_bytes::<[u64; 129]>();
     }
 
     #[test]

@@ -21,6 +21,9 @@ use std::os::fd::{BorrowedFd, OwnedFd};
 pub const RING_BYTES: u64 = 1 << 20;
 /// Messages in an MPMC ring.
 pub const RING_MESSAGES: u64 = 1 << 10;
+/// Messages that are handed over, for which a ring has room at least: in a ring of four, every other message finds it
+/// full as far as its producer knows, and looks at how much was released.
+const HANDOVER_MESSAGES: u64 = 16;
 /// Messages in a batch.
 pub const BATCH: usize = 64;
 
@@ -226,7 +229,7 @@ impl Setup {
                 pair.round_trips(long, Extent::Messages(6), &mut times)?;
             }
             Transport::SpscHandover => {
-                pair.round_trips(8, Extent::Messages(6), &mut times)?;
+                pair.round_trips(8, Extent::Messages(3 * HANDOVER_MESSAGES), &mut times)?;
             }
             Transport::Typed | Transport::TypedBatch => {
                 pair.stream(8, Extent::Messages(self.ring_bytes() / 8 + 1))?;
@@ -243,7 +246,8 @@ impl Setup {
 
     /// Bytes in a ring for its messages.
     pub(crate) fn ring_bytes(&self) -> u64 {
-        RING_BYTES.max((4 * self.length as u64).next_power_of_two())
+        let messages = if self.transport == Transport::SpscHandover { HANDOVER_MESSAGES } else { 4 };
+        RING_BYTES.max((messages * self.length as u64).next_power_of_two())
     }
 
     fn of(opening: &Opening) -> Result<Self> {

@@ -5,17 +5,18 @@ mod arrive;
 
 use crate::blocking::Place;
 use crate::error::{End, Error, Result, Role};
-use crate::layout::{Geometry, NOTICE_POISONED, NOTICE_REMOVED};
+use crate::layout::{Geometry, NOTICE_POISONED};
 use crate::restart::Flusher;
 use crate::seat::{OwnSeat, Presence, Seat, Witness};
 use crate::split::Link;
+use crate::standing::Standing;
 use crate::wait::WaitCounts;
 use crate::wait::pair::{Armed, Waiter};
 use crate::wait::patience::Patience;
 use crate::wait::sparse::SparseLooks;
 use crate::wait::vigil::Vigil;
 use shm_core::sync::Ordering;
-use shm_core::{Deadline, Guard, Life, LifeState, Object, ReadWord, life};
+use shm_core::{Deadline, Life, LifeState, Object, ReadWord, life};
 
 /// Nobody takes a seat of a sealed ring over.
 const SEALED_TENURE: u64 = 1;
@@ -66,9 +67,8 @@ pub(crate) struct Attachment {
     _life: Option<Life>,
     home: Home,
     geometry: Geometry,
-    guard: Guard,
+    standing: Standing,
     closed: bool,
-    corrupt: Option<&'static str>,
     /// The end was told, and nobody comes after it.
     over: bool,
     /// Whether the other side's end concerns this side.
@@ -87,8 +87,7 @@ impl Attachment {
     /// Whether nothing stands against any further call: no notice, and no garbage found before.
     #[inline(always)]
     pub(crate) fn is_ready(&self) -> bool {
-        let fine = self.waiter.peer_notice() == 0 && self.corrupt.is_none() && !self.over;
-        fine && !self.guard.is_forked()
+        self.standing.is_ready(self.waiter.peer_notice()) && !self.over
     }
 
     /// What stands against any further call.
@@ -100,23 +99,13 @@ impl Attachment {
     /// As [`is_ready`](Self::is_ready), for a side that first receives what was sent: only garbage stands against that.
     #[inline(always)]
     pub(crate) fn is_sound(&self) -> bool {
-        let poisoned = self.waiter.peer_notice() & NOTICE_POISONED != 0;
-        !poisoned && self.corrupt.is_none() && !self.guard.is_forked()
+        self.standing.is_sound(self.waiter.peer_notice())
     }
 
     /// What stands against receiving what was sent.
     #[inline(always)]
     pub(crate) fn sound(&mut self) -> Result<()> {
         if self.is_sound() { Ok(()) } else { self.not_ready() }
-    }
-
-    /// What stands against any further call, the other side's end included, as far as the kernel can say now.
-    pub(crate) fn check(&mut self) -> Result<()> {
-        self.not_ready()?;
-        match self.unheard_end(true).map_err(|error| self.judge(error))? {
-            Some((number, end)) => Err(self.tell(number, end)),
-            None => Ok(()),
-        }
     }
 
     /// For a producer that is to be told of its consumers' ends while there is space as well: whether nothing suggests
@@ -215,12 +204,12 @@ impl Attachment {
     /// Whether this handle is this process's own, and not the copy that a fork made in a child.
     #[inline(always)]
     pub(crate) fn ours(&self) -> Result<()> {
-        if self.guard.is_forked() { Err(Error::Forked) } else { Ok(()) }
+        self.standing.ours()
     }
 
     /// Whether this is the copy of a handle that a fork made in a child. The seat is the parent's.
     pub(crate) fn is_forked_copy(&self) -> bool {
-        self.guard.is_forked()
+        self.standing.is_forked_copy()
     }
 
     /// Leaves, having said all there was to say.
@@ -325,27 +314,14 @@ impl Place for Attachment {
 
     #[cold]
     fn not_ready(&mut self) -> Result<()> {
-        self.ours()?;
-        let notices = self.waiter.notices();
-        if self.corrupt.is_none() && notices & NOTICE_POISONED != 0 {
-            self.corrupt = Some("the other side has found it so"); // for good, whatever becomes of the word
-        }
-        if let Some(what) = self.corrupt {
-            Err(Error::Corrupt(what))
-        } else if notices & NOTICE_REMOVED != 0 || self.over {
-            Err(Error::Detached)
-        } else {
-            Ok(())
-        }
+        self.standing.not_ready(self.waiter.notices(), "the other side has found it so")?;
+        if self.over { Err(Error::Detached) } else { Ok(()) }
     }
 
     /// Passes an error of the algorithm on; garbage stops this side for good, and the other one as well.
     #[cold]
     fn judge(&mut self, error: Error) -> Error {
-        if let Error::Corrupt(what) = error
-            && self.corrupt.is_none()
-        {
-            self.corrupt = Some(what);
+        if self.standing.finds_garbage(&error) {
             self.waiter.leave_notice(NOTICE_POISONED);
             self.waiter.wake();
         }
@@ -353,7 +329,7 @@ impl Place for Attachment {
     }
 
     /// Nothing: whoever comes next takes a dead one's seat over.
-    fn tend(&mut self) -> Result<bool> {
+    fn tend(&mut self, _: bool) -> Result<bool> {
         Ok(false)
     }
 }

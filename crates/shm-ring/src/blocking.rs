@@ -20,6 +20,12 @@ pub(crate) trait Attached {
 
     /// Messages that went through this handle, to see how many did between two waits.
     fn progress(&self) -> u64;
+
+    /// Whether another attempt may find more than the last one did: a hint, for those whose attempts touch more than
+    /// the one word that tells. While that stands still only this is asked.
+    fn has_news(&self) -> bool {
+        true
+    }
 }
 
 /// A place at a ring, as far as waiting is concerned.
@@ -51,8 +57,18 @@ pub(crate) trait Place {
     fn not_ready(&mut self) -> Result<()>;
     /// Marks the ring if the error says that it is corrupt.
     fn judge(&mut self, error: Error) -> Error;
-    /// Cleans up behind the dead. Whether there may be something to receive now.
-    fn tend(&mut self) -> Result<bool>;
+    /// Cleans up behind the dead, all of them or those whose turn it is. Whether there may be something to receive now.
+    fn tend(&mut self, all: bool) -> Result<bool>;
+
+    /// What stands against any further call, the other side's end included, as far as the kernel can say now. As much
+    /// as who waits asks for: a sender that asks this now and then leaves no moment for that.
+    fn check(&mut self) -> Result<()> {
+        self.not_ready()?;
+        if let Some((number, end)) = self.unheard_end(true).map_err(|error| self.judge(error))? {
+            return Err(self.tell(number, end));
+        }
+        if self.alone_for_good().map_err(|error| self.judge(error))? { Err(Error::Detached) } else { Ok(()) }
+    }
 }
 
 /// For calls that do not wait: `attempt` once, then whether there is a reason beyond "not now".
@@ -81,7 +97,8 @@ pub(crate) fn wait<H: Attached, R>(
         }
         let looks = handle.place().patience().looks(pause);
         for look in 0..looks.unwrap_or(SPINS_PER_CHECK) {
-            if let Some(found) = attempt(handle)? {
+            let worth_it = look == 0 || handle.has_news();
+            if worth_it && let Some(found) = attempt(handle)? {
                 if look > 0 {
                     handle.place().patience().spinning_paid(look, pause);
                 }
@@ -95,7 +112,7 @@ pub(crate) fn wait<H: Attached, R>(
         let sleeps = looks.is_some();
         if sleeps {
             handle.place().patience().spinning_did_not_pay();
-            if let Some(found) = let_others_run(handle, &mut attempt)? {
+            if let Some(found) = let_others_run(handle, deadline, &mut attempt)? {
                 return Ok(found);
             }
         }
@@ -120,15 +137,20 @@ pub(crate) fn wait<H: Attached, R>(
     }
 }
 
-/// Looks once more after whoever shares this processor could run, where that has paid lately.
+/// Looks once more after whoever shares this processor could run, where that has paid lately, and unless the deadline
+/// comes sooner than an answer would.
 fn let_others_run<H: Attached, R>(
     handle: &mut H,
+    deadline: Deadline,
     attempt: &mut impl FnMut(&mut H) -> Result<Option<R>>,
 ) -> Result<Option<R>> {
     if !handle.place().patience().yields() {
         return Ok(None);
     }
     let soon = Deadline::after(YIELD_MAX);
+    if soon > deadline {
+        return Ok(None);
+    }
     yield_now();
     let quickly = !soon.has_passed();
     let found = attempt(handle)?;
@@ -172,12 +194,12 @@ fn reason<H: Attached, R>(
         place.probed();
         alone = place.alone_for_good().map_err(|error| place.judge(error))?;
         // Before the look at the ends: who is cleaned up is not suspected any more, and was told of nowhere else.
-        look_again = place.tend().map_err(|error| place.judge(error))?;
+        look_again = place.tend(false).map_err(|error| place.judge(error))?;
     }
     let end = place.unheard_end(probe).map_err(|error| place.judge(error))?;
-    if end.is_some() && !probe {
+    if end.is_some() {
         // What the dead have in hand comes before the end, too.
-        place.tend().map_err(|error| place.judge(error))?;
+        place.tend(true).map_err(|error| place.judge(error))?;
     }
     look_again |= end.is_some();
     let notice = place.not_ready();
@@ -211,7 +233,9 @@ mod tests {
         let found = try_now(&mut consumer, |consumer| {
             let found = consumer.attempt();
             if let Some(mut producer) = producer.take() {
+                assert!(!consumer.has_news());
                 producer.send(b"last").unwrap();
+                assert!(consumer.has_news());
                 producer.close();
             }
             found
@@ -229,6 +253,8 @@ mod tests {
         disarmings: u32,
         sleeps: u32,
         cleans: bool,
+        /// Looks at which there is nothing new.
+        quiet: std::cell::Cell<u32>,
     }
 
     impl Idle {
@@ -242,6 +268,7 @@ mod tests {
                 disarmings: 0,
                 sleeps: 0,
                 cleans: false,
+                quiet: std::cell::Cell::new(0),
             }
         }
     }
@@ -255,6 +282,10 @@ mod tests {
 
         fn progress(&self) -> u64 {
             0
+        }
+
+        fn has_news(&self) -> bool {
+            self.quiet.replace(self.quiet.get().saturating_sub(1)) == 0
         }
     }
 
@@ -314,7 +345,7 @@ mod tests {
             error
         }
 
-        fn tend(&mut self) -> Result<bool> {
+        fn tend(&mut self, _: bool) -> Result<bool> {
             Ok(self.cleans)
         }
     }
@@ -348,8 +379,21 @@ mod tests {
                 Ok(None::<()>)
             });
             assert!(matches!(found, Err(Error::TimedOut)));
-            assert!(looks <= SPINS_PER_DEADLINE + 2, "{looks} looks");
+            // And one before the answer: nobody gives the processor away and looks again when there is no time left.
+            assert!(looks <= SPINS_PER_DEADLINE + 1, "{strategy:?}: {looks} looks");
         }
+    }
+
+    #[test]
+    fn only_what_is_new_is_worth_an_attempt_and_at_once() {
+        let mut idle = Idle::new(Patience::new(crate::WaitStrategy::Spin), Deadline::NEVER);
+        idle.quiet.set(5);
+        let mut attempts = vec![];
+        let found = wait(&mut idle, Deadline::NEVER, |idle| {
+            attempts.push(idle.quiet.get());
+            Ok((attempts.len() == 3).then_some(()))
+        });
+        assert!(found.is_ok() && attempts == [5, 0, 0], "{attempts:?}");
     }
 
     /// What the dead had in hand, another one may have been handed meanwhile.

@@ -66,6 +66,7 @@ pub(crate) mod restart;
 pub(crate) mod seat;
 pub(crate) mod split;
 pub(crate) mod spsc;
+pub(crate) mod standing;
 pub(crate) mod statistics;
 pub mod wait;
 

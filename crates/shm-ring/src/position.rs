@@ -6,7 +6,7 @@ use crate::layout::spsc::RECORD_HEADER_BYTES;
 /// Bytes that a message of `length` takes: its header, and itself up to the next multiple of 8.
 #[inline(always)]
 pub(crate) const fn record_bytes(length: u64) -> u64 {
-    RECORD_HEADER_BYTES + length.next_multiple_of(8)
+    (RECORD_HEADER_BYTES + length + 7) & !7
 }
 
 /// Bytes from `position` to the end of the data; a position on the border has all of it ahead.

@@ -97,7 +97,7 @@ fn tidy(
     }
     let claims = Claims::new(parts.clone(), geometry)?;
     for seat in claims.roster.seats() {
-        if !claims.is_left_behind(object, seat)? {
+        if !claims.is_left_behind(object, seat, true)? {
             found.to_redeliver += u64::from(claims.has_message(seat)?);
             continue;
         }

@@ -7,11 +7,11 @@
 //! whenever it begins to wait for space. It never says more than was true, and may miss a peak between two samples.
 
 use crate::error::Result;
-use crate::layout::Kind;
 use crate::layout::spsc::{
     CONSUMER_STATISTICS_OFFSET, CURSOR_OFFSET, DROPPED_OFFSET, FULL_WAITS_OFFSET, HEAD_OFFSET,
-    HIGH_WATER_OFFSET, PRODUCER_STATISTICS_OFFSET, Parts, TAIL_OFFSET,
+    HIGH_WATER_OFFSET, PRODUCER_STATISTICS_OFFSET, Parts, RECORD_HEADER_BYTES, TAIL_OFFSET,
 };
+use crate::layout::{Geometry, Kind};
 use crate::ledger;
 use shm_core::sync::Ordering;
 use shm_core::{ReadWord, Region, Word};
@@ -35,6 +35,13 @@ pub(crate) fn received(consumer: &Region, kind: Kind) -> Result<u64> {
     }
     let head: ReadWord<u64> = consumer.read_word(HEAD_OFFSET)?;
     Ok(head.load(Ordering::Relaxed)) // shown to people
+}
+
+/// Of `sent` messages and `received` ones, how many are waiting: no more than there is room for, whatever the other
+/// side says.
+fn waiting(sent: u64, received: u64, geometry: &Geometry) -> u64 {
+    let room = if geometry.kind.is_typed() { 1 } else { RECORD_HEADER_BYTES };
+    sent.saturating_sub(received).min(geometry.capacity / room)
 }
 
 /// A count that only its owner writes.
@@ -61,27 +68,27 @@ pub(crate) struct ProducerStatistics {
     dropped: Counter,
     high_water: Counter,
     peer: Region,
-    kind: Kind,
+    geometry: Geometry,
     /// Messages sent when the last full wait was counted: a wait in many slices is one.
     waited_at: Option<u64>,
 }
 
 impl ProducerStatistics {
-    pub(crate) fn new(parts: &Parts, kind: Kind) -> Result<Self> {
+    pub(crate) fn new(parts: &Parts, geometry: Geometry) -> Result<Self> {
         let counter = |offset| parts.producer.word(PRODUCER_STATISTICS_OFFSET + offset).map(Counter);
         Ok(Self {
             full_waits: counter(FULL_WAITS_OFFSET)?,
             dropped: counter(DROPPED_OFFSET)?,
             high_water: counter(HIGH_WATER_OFFSET)?,
             peer: parts.consumer.read_only(),
-            kind,
+            geometry,
             waited_at: None,
         })
     }
 
     /// Of `sent` messages, how many are waiting.
     pub(crate) fn waiting(&self, sent: u64) -> Result<u64> {
-        Ok(sent.saturating_sub(received(&self.peer, self.kind)?))
+        Ok(waiting(sent, received(&self.peer, self.geometry.kind)?, &self.geometry))
     }
 
     /// The producer begins to wait for space, or goes on waiting if nothing was sent since it began.
@@ -103,24 +110,24 @@ impl ProducerStatistics {
 pub(crate) struct ConsumerStatistics {
     high_water: Counter,
     peer: Region,
-    kind: Kind,
+    geometry: Geometry,
     /// Messages received at which the next sample is due.
     next_sample: u64,
 }
 
 impl ConsumerStatistics {
-    pub(crate) fn new(parts: &Parts, kind: Kind) -> Result<Self> {
+    pub(crate) fn new(parts: &Parts, geometry: Geometry) -> Result<Self> {
         Ok(Self {
             high_water: Counter(parts.consumer.word(CONSUMER_STATISTICS_OFFSET + HIGH_WATER_OFFSET)?),
             peer: parts.producer.read_only(),
-            kind,
+            geometry,
             next_sample: 0,
         })
     }
 
     /// Of all messages sent, how many are waiting when `received` of them were handed out.
     pub(crate) fn waiting(&self, received: u64) -> Result<u64> {
-        Ok(sent(&self.peer, self.kind)?.saturating_sub(received))
+        Ok(waiting(sent(&self.peer, self.geometry.kind)?, received, &self.geometry))
     }
 
     /// A message was found, behind `received` others. `alone`: whether there is none behind it.
@@ -206,7 +213,7 @@ mod tests {
     #[test]
     fn the_most_that_wait_are_sampled() {
         let parts = parts();
-        let mut statistics = ConsumerStatistics::new(&parts, Kind::SpscBytes).unwrap();
+        let mut statistics = ConsumerStatistics::new(&parts, Geometry::bytes(4096).unwrap()).unwrap();
         for (received, waiting, most) in [
             (0, 3, 3),
             (1, 2, 3),
@@ -233,10 +240,27 @@ mod tests {
         assert_eq!(high_water(&parts).unwrap(), 14);
     }
 
+    /// A hostile peer's count can say anything; no more can be there than there is room for.
+    #[test]
+    fn no_more_wait_than_there_is_room_for() {
+        for (geometry, tail, most) in [
+            (Geometry::bytes(4096), TAIL_OFFSET + LEDGER_COUNT_OFFSET, 512),
+            (Geometry::slots(64, 100), TAIL_OFFSET, 64),
+        ] {
+            let (parts, geometry) = (parts(), geometry.unwrap());
+            parts.producer.write_value(tail, &u64::MAX).unwrap();
+            let consumer = ConsumerStatistics::new(&parts, geometry).unwrap();
+            let producer = ProducerStatistics::new(&parts, geometry).unwrap();
+            for counted in [consumer.waiting(7).unwrap(), producer.waiting(u64::MAX).unwrap()] {
+                assert_eq!(counted, most, "{geometry:?}");
+            }
+        }
+    }
+
     #[test]
     fn a_wait_in_many_slices_is_one() {
         let parts = parts();
-        let mut statistics = ProducerStatistics::new(&parts, Kind::SpscBytes).unwrap();
+        let mut statistics = ProducerStatistics::new(&parts, Geometry::bytes(4096).unwrap()).unwrap();
         set_received(&parts, 2);
         assert_eq!((statistics.waiting(5).unwrap(), statistics.waiting(1).unwrap()), (3, 0));
         for (sent, waits) in [(5, 1), (5, 1), (6, 2), (5, 3)] {

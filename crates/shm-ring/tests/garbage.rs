@@ -177,7 +177,7 @@ fn a_garbage_tenure_stops_who_waits_for_nobody() {
     while producer.try_send(b"until it is full").is_ok() {}
     name.scribble(CONSUMER_REGION_OFFSET + CONSUMER_SEAT_OFFSET + TENURE_OFFSET, &[0xFF; 8]);
     name.take_away().unwrap();
-    let awaited = producer.send_timeout(b"waits", Duration::from_secs(60));
+    let awaited = producer.send_timeout(b"waits", common::FUSE);
     assert!(matches!(awaited, Err(Error::Corrupt(_))), "{awaited:?}");
     let next = producer.try_send(b"next");
     assert!(matches!(next, Err(Error::Corrupt(_))), "{next:?}");

@@ -26,7 +26,7 @@ fn fused(work: impl FnOnce() + Send + 'static) {
         let _done = done; // dropped at the end, or by a panic
         work();
     });
-    let hangs = is_done.recv_timeout(Duration::from_secs(60)) == Err(RecvTimeoutError::Timeout);
+    let hangs = is_done.recv_timeout(common::FUSE) == Err(RecvTimeoutError::Timeout);
     assert!(!hangs, "it hangs");
     worker.join().unwrap();
 }

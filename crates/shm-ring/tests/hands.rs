@@ -7,7 +7,7 @@ mod common;
 
 use common::Scratch;
 use shm_ring::layout::mpmc::{self, HAND_OFFSET, HAND_UNREAD, SEAT_BYTES, SEATS_OFFSET, TENURE_OFFSET};
-use shm_ring::layout::spsc;
+use shm_ring::layout::{TENURE_JOINED, TENURE_STATE_BITS, spsc};
 use shm_ring::{
     Consumer, End, Error, Producer, Receiver, Sender, TypedReceiver, TypedSender, inspect, repair,
 };
@@ -48,7 +48,7 @@ fn ring_with(dead: usize, redelivery: bool) -> (Scratch, Sender, Receiver) {
 fn until(mut there: impl FnMut() -> bool) {
     let begun = Instant::now();
     while !there() {
-        assert!(begun.elapsed() < Duration::from_secs(60));
+        assert!(begun.elapsed() < common::FUSE);
     }
 }
 
@@ -74,7 +74,7 @@ fn one_that_waits_hands_out_what_the_dead_had() {
     let (name, mut sender, mut receiver) = ring(true);
     sender.send(b"next").unwrap();
     assert_eq!(receiver.try_recv().unwrap().to_vec(), b"next", "nobody was asked yet");
-    let found = receiver.recv_timeout(Duration::from_secs(60)).unwrap();
+    let found = receiver.recv_timeout(common::FUSE).unwrap();
     assert_eq!((found.to_vec(), found.tag(), found.is_redelivered()), (b"in hand".to_vec(), 7, true));
     assert!(matches!(newcomer(&name), Err(Error::NoSeat { participants: 3 })), "the seat is kept meanwhile");
     drop(found);
@@ -129,14 +129,17 @@ fn a_value_that_is_handed_out_again_says_so() {
     assert!(!receiver.was_redelivered());
 }
 
-/// Whoever inherits a message and leaves without having handed it out leaves it to the next one.
+/// Whoever inherits a message and leaves without having handed it out leaves it to the next one, who hands it out
+/// before what is in the ring.
 #[test]
 fn what_was_inherited_and_not_handed_out_stays() {
-    let (name, _sender, _receiver) = ring(true);
+    let (name, mut sender, _receiver) = ring(true);
+    sender.try_send(b"later").unwrap();
     drop(newcomer(&name).unwrap());
     let mut third = newcomer(&name).unwrap();
     let mut exact = [0; 7];
     assert_eq!((third.try_recv_into(&mut exact).unwrap(), exact), ((7, 7), *b"in hand"));
+    assert_eq!(third.try_recv().unwrap().to_vec(), b"later");
 }
 
 /// A sender cleans up, and leaves the message to a receiver.
@@ -145,7 +148,7 @@ fn a_seat_with_a_message_is_no_senders() {
     let (name, _sender, mut receiver) = ring(true);
     let refused = Sender::builder(&name.0).attach_timeout(Duration::ZERO).open();
     assert!(matches!(refused, Err(Error::NoSeat { participants: 3 })));
-    let found = receiver.recv_timeout(Duration::from_secs(60)).unwrap();
+    let found = receiver.recv_timeout(common::FUSE).unwrap();
     assert!(found.is_redelivered());
 }
 
@@ -157,7 +160,7 @@ fn a_repair_says_what_is_to_be_handed_out_again() {
     assert_eq!((done.dead.len(), done.repaired, done.to_redeliver, done.busy), (1, 1, 1, 0));
     let again = repair(&name.0).unwrap();
     assert_eq!((again.dead.len(), again.repaired, again.to_redeliver), (0, 0, 1));
-    assert!(receiver.recv_timeout(Duration::from_secs(60)).unwrap().is_redelivered());
+    assert!(receiver.recv_timeout(common::FUSE).unwrap().is_redelivered());
     assert_eq!(repair(&name.0).unwrap().to_redeliver, 0);
 }
 
@@ -246,12 +249,62 @@ fn whoever_looks_long_enough_cleans_up() {
     }
 }
 
+/// A delivery that was leaked was handed out all the same.
+#[test]
+fn a_leaked_delivery_does_not_come_again() {
+    let (name, mut sender, mut receiver) = ring(true);
+    sender.try_send(b"leaked").unwrap();
+    std::mem::forget(receiver.try_recv().unwrap());
+    until(|| receiver.try_recv().is_ok_and(|delivery| delivery.is_redelivered()));
+    drop(receiver);
+    assert_eq!(repair(&name.0).unwrap().to_redeliver, 0);
+    let (name, _sender, _receiver) = ring(true);
+    let mut receiver = newcomer(&name).unwrap();
+    std::mem::forget(receiver.try_recv().unwrap());
+    assert!(matches!(receiver.try_recv(), Err(Error::Empty)));
+}
+
+/// However many seats there are, each one's turn comes, where the kernel has marked nothing as well.
+#[test]
+fn whoever_looks_long_enough_cleans_up_behind_all() {
+    const SEATS: usize = 50;
+    let name = Scratch::new("hands-turns");
+    let builder = Sender::builder(&name.0).capacity(4).max_message(16).participants(SEATS as u64);
+    let _sender = builder.create().unwrap();
+    let mut receiver = Receiver::open(&name.0).unwrap();
+    let dead = || (2..SEATS).map(|seat| SEATS_OFFSET + seat * SEAT_BYTES);
+    for at in dead() {
+        name.scribble(at + mpmc::LIFE_OFFSET, &0x8000_0001_u32.to_le_bytes());
+        let joined = 1 << TENURE_STATE_BITS | mpmc::TENURE_RECEIVER | TENURE_JOINED;
+        name.scribble(at + TENURE_OFFSET, &joined.to_le_bytes());
+    }
+    assert_eq!(inspect(&name.0).unwrap().limbo, dead().count() as u64);
+    until(|| {
+        assert!(matches!(receiver.try_recv(), Err(Error::Empty)));
+        inspect(&name.0).unwrap().limbo == 0
+    });
+}
+
+/// What the dead had in hand comes before the end, whosever turn it is, where the kernel has marked nothing as well.
+#[test]
+fn what_the_dead_had_comes_before_the_end_whosever_turn_it_is() {
+    const DEAD: usize = 20;
+    let (name, sender, mut receiver) = ring_with(DEAD, true);
+    // All but the last one's, which is further on than the kernel is asked at once.
+    let others: Vec<_> = (1..DEAD).map(|_| newcomer(&name).unwrap()).collect();
+    others.into_iter().for_each(|mut other| assert!(other.try_recv().unwrap().is_redelivered()));
+    name.scribble(SEATS_OFFSET + DEAD * SEAT_BYTES + mpmc::LIFE_OFFSET, &0x8000_0001_u32.to_le_bytes());
+    sender.close();
+    assert!(receiver.try_recv().unwrap().is_redelivered());
+    assert!(matches!(receiver.try_recv(), Err(Error::Disconnected(End::Closed))));
+}
+
 /// Messages of several dead ones come one after the other; the seat of each is kept while its message is in hand.
 #[test]
 fn several_dead_hands_are_emptied_one_by_one() {
     let (name, _sender, mut receiver) = ring_with(3, true);
     for left in [2, 1, 0] {
-        let delivery = receiver.recv_timeout(Duration::from_secs(60)).unwrap();
+        let delivery = receiver.recv_timeout(common::FUSE).unwrap();
         assert_eq!((delivery.to_vec(), delivery.is_redelivered()), (b"in hand".to_vec(), true));
         drop(delivery);
         let done = repair(&name.0).unwrap();
@@ -287,6 +340,23 @@ fn the_most_that_wait_are_sampled() {
     }
     exchange(&mut sender, &mut receiver);
     assert_eq!(most(1), 6);
+}
+
+/// What others send while one waits makes no other wait of it.
+#[test]
+fn a_wait_is_one_whatever_others_send_meanwhile() {
+    let name = Scratch::new("counted-beside-others");
+    let mut sender = Sender::builder(&name.0).capacity(2).max_message(8).participants(3).create().unwrap();
+    let mut other = Sender::open(&name.0).unwrap();
+    let mut receiver = Receiver::open(&name.0).unwrap();
+    other.try_send(b"x").unwrap();
+    other.try_send(b"x").unwrap();
+    for _ in 0..3 {
+        assert!(matches!(sender.send_timeout(b"x", Duration::ZERO), Err(Error::TimedOut)));
+        receiver.try_recv().map(drop).unwrap();
+        other.try_send(b"x").unwrap();
+    }
+    assert_eq!(inspect(&name.0).unwrap().full_waits, 1);
 }
 
 /// A wait for space is counted once, however often it goes on; and so is each waking of sleepers.
@@ -340,7 +410,7 @@ fn a_dead_sender_is_gone() {
     assert!(receiver.is_closed().unwrap());
     let found = inspect(&name.0).unwrap().participants;
     assert_eq!(found.iter().map(|who| who.alive).collect::<Vec<_>>(), [false, true]);
-    let end = receiver.recv_timeout(Duration::from_secs(60)).map(|delivery| delivery.to_vec());
+    let end = receiver.recv_timeout(common::FUSE).map(|delivery| delivery.to_vec());
     assert!(matches!(end, Err(Error::Disconnected(End::Died))), "{end:?}");
     assert!(receiver.is_closed().unwrap());
 }
@@ -358,7 +428,7 @@ fn a_dead_producer_is_gone() {
     name.scribble(at, &tenure);
     assert!(consumer.is_closed().unwrap());
     assert_eq!(consumer.recv().unwrap().to_vec(), b"last");
-    let end = consumer.recv_timeout(Duration::from_secs(60)).map(|message| message.to_vec());
+    let end = consumer.recv_timeout(common::FUSE).map(|message| message.to_vec());
     assert!(matches!(end, Err(Error::Disconnected(End::Died))), "{end:?}");
     // Its successor makes a note of it, for consumers to come.
     drop(consumer);

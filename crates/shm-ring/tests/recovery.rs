@@ -4,7 +4,7 @@
 
 mod common;
 
-use common::Scratch;
+use common::{FUSE, Scratch};
 use shm_core::lock::{self, Lock};
 use shm_core::{Access, Directory};
 use shm_ring::layout::mpmc::{
@@ -22,9 +22,6 @@ use shm_ring::{
 };
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
-
-/// A wake-up that has not come by then is lost.
-const FUSE: Duration = Duration::from_secs(20);
 
 /// Waits until the other thread of a test sleeps, or long enough that it would; the test is right either way.
 fn let_the_other_side_sleep() {

@@ -421,7 +421,7 @@ fn a_flush_leaves_the_next_one_its_turn() {
     let file = File::new("turn");
     let mut producer = Producer::create(&file.place()).unwrap();
     let mut consumer = Consumer::open(&file.place()).unwrap();
-    let soon = || Deadline::after(std::time::Duration::from_secs(60));
+    let soon = || Deadline::after(std::time::Duration::from_secs(300));
     producer.flush_until(soon()).unwrap();
     consumer.flush_until(soon()).unwrap();
     producer.flush_until(soon()).unwrap();

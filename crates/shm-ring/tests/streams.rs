@@ -9,7 +9,8 @@ use shm_ring::{
     Consumer, End, Error, Producer, Receiver, Sender, TypedConsumer, TypedProducer, TypedReceiver,
     TypedSender,
 };
-use std::time::Duration;
+use std::cell::Cell;
+use std::time::{Duration, Instant};
 
 const SOON: Duration = Duration::from_millis(1);
 
@@ -233,4 +234,87 @@ fn alone_or_together_at_a_ring_of_many_without_a_name() {
     drop(sender);
     assert!(matches!(receiver.recv(), Err(Error::Disconnected(End::Dropped))));
     assert!(matches!(receiver.recv(), Err(Error::Detached)));
+}
+
+/// Whoever sends and asked to be told of ends is told of this one, by calls that do not wait as well, and by a check.
+#[test]
+fn alone_without_a_name_is_told_whoever_tries_or_asks() {
+    macro_rules! told {
+        ($handle:ty, $value:expr) => {
+            for require_peer in [true, false] {
+                let name = Scratch::new("alone-trying");
+                let builder = <$handle>::builder(&name.0).capacity(32).require_peer(require_peer);
+                let mut sender = builder.create().unwrap();
+                while sender.try_send($value).is_ok() {}
+                sender.check().unwrap();
+                name.take_away().unwrap();
+                // So rarely that each call looks at the clock.
+                let begun = Instant::now();
+                let answer = loop {
+                    std::thread::sleep(Duration::from_millis(10));
+                    match sender.try_send($value) {
+                        Err(Error::Full) if begun.elapsed() < common::FUSE => {}
+                        answer => break answer,
+                    }
+                };
+                let what = (stringify!($handle), require_peer);
+                assert!(matches!(answer, Err(Error::Detached)), "{what:?}: {answer:?}");
+                assert!(matches!(sender.check(), Err(Error::Detached)), "{what:?}");
+            }
+        };
+    }
+    told!(Producer, b"x");
+    told!(Sender, b"x");
+    told!(TypedProducer<u64>, &1);
+    told!(TypedSender<u64>, &1);
+}
+
+/// Who is told how many of several were sent is told by the next call that there are no receivers any more.
+#[test]
+fn an_end_that_cuts_a_batch_short_is_told_by_the_next_call() {
+    macro_rules! told {
+        ($sender:ty, $receiver:ty, $send:ident, $value:expr, $values:expr) => {
+            let name = Scratch::new("cut-short");
+            let builder = <$sender>::builder(&name.0).capacity(4).require_peer(true);
+            let (mut sender, watcher) = (builder.create().unwrap(), <$sender>::open(&name.0).unwrap());
+            let receiver = <$receiver>::open(&name.0).unwrap();
+            std::thread::scope(|scope| {
+                let sending = scope.spawn(|| sender.$send(&$values));
+                while watcher.len().unwrap() < 4 {
+                    std::thread::yield_now();
+                }
+                drop(receiver);
+                assert!(matches!(sending.join().unwrap(), Ok(4)));
+            });
+            let next = sender.try_send($value);
+            assert!(matches!(next, Err(Error::Disconnected(End::Dropped))), "{next:?}");
+            assert!(matches!(sender.try_send($value), Err(Error::Full)), "once");
+        };
+    }
+    told!(Sender, Receiver, send_batch, b"x", [b"x"; 6]);
+    told!(TypedSender<u64>, TypedReceiver<u64>, send_slice, &7, [7; 6]);
+}
+
+/// The same where there is space: the sender learned of the end because it was time to ask.
+#[test]
+fn an_end_that_is_found_between_messages_is_told_by_the_next_call() {
+    struct Slow<'a>(&'a Cell<Option<Receiver>>, bool);
+    impl AsRef<[u8]> for Slow<'_> {
+        fn as_ref(&self) -> &[u8] {
+            if self.1 {
+                self.0.take();
+                std::thread::sleep(Duration::from_millis(120)); // more than a slice
+            }
+            b"x"
+        }
+    }
+    let name = Scratch::new("cut-between");
+    let mut sender = Sender::builder(&name.0).capacity(64).require_peer(true).create().unwrap();
+    let receiver = Cell::new(Some(Receiver::open(&name.0).unwrap()));
+    // The first few calls may go without a look at the clock.
+    let messages: Vec<_> = (0..20).map(|index| Slow(&receiver, index > 0)).collect();
+    let sent = sender.send_batch(&messages).unwrap();
+    assert!((1..20).contains(&sent), "{sent}");
+    assert!(matches!(sender.try_send(b"x"), Err(Error::Disconnected(End::Dropped))));
+    sender.try_send(b"x").unwrap();
 }

@@ -23,8 +23,9 @@ pub use rings::{Ring, Rings};
 pub use scratch::Scratch;
 pub use segments::Segments;
 
-/// After this long a process that owes an answer is taken to hang.
-pub const FUSE: std::time::Duration = std::time::Duration::from_secs(60);
+/// After this long a process that owes an answer is taken to hang. Some answers take seconds of work, and a machine may
+/// be slow, busy with other things, and stand still for a while.
+pub const FUSE: std::time::Duration = std::time::Duration::from_secs(300);
 
 /// A list of [`Test`]s from the names of test functions: `tests![one, two needs [Need::Root]]`.
 #[macro_export]

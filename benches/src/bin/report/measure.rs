@@ -182,7 +182,8 @@ impl Measured {
 }
 
 fn latency_cases() -> Vec<Case> {
-    let mut cases = vec![Case::apart(Transport::Bounce, 8, Wait::Spin)];
+    let limits = [(Transport::Bounce, 8), (Transport::Lines, 56)];
+    let mut cases = Vec::from(limits.map(|(limit, size)| Case::apart(limit, size, Wait::Spin)));
     for size in [8, 56, 64, 256, 1 << 10, 16 << 10] {
         for wait in [Wait::Spin, Wait::Adaptive] {
             cases.push(Case::apart(Transport::Spsc, size, wait));

@@ -17,7 +17,8 @@ const LOG: &str = include_str!("log.md");
 /// Draws the pictures into the folder of the page.
 pub(crate) fn draw(measured: &Measured, docs: &Path) -> Result<()> {
     let mut lines = Vec::new();
-    for row in measured.latency.iter().filter(|row| row.kind != "bounce" && row.wait == "spin") {
+    let is_limit = |row: &LatencyRow| ["bounce", "lines"].contains(&row.kind);
+    for row in measured.latency.iter().filter(|row| !is_limit(row) && row.wait == "spin") {
         for (what, value) in [("p50", row.p50_ns), ("p99", row.p99_ns), ("p99.9", row.p999_ns)] {
             add(&mut lines, format!("{} {what}", row.kind), row.size, value as f64);
         }
@@ -107,12 +108,11 @@ fn latency_table<'a>(page: &mut String, rows: impl Iterator<Item = &'a LatencyRo
 fn latencies(page: &mut String, measured: &Measured) -> Result<()> {
     writeln!(page, "\n## Round trips\n\n![round trips](latency.svg)\n")?;
     latency_table(page, measured.latency.iter())?;
-    let text = "\nWhat limits them: two cache lines have to change hands, which is the `bounce`; \
-                it carries one word. A message with its header of 8 bytes takes a line for each \
-                64 bytes, so that one of 56 takes one line and one of 64 takes two. From a few \
-                KiB on it is the copying.\n\n### Handed over in place\n\nSpace of that length is \
-                reserved, 8 bytes of it are written and read where they lie, the space is given \
-                back:\n";
+    let text = "\nWhat limits them: two cache lines have to change hands, which is the `bounce`, or `lines` where it \
+                is another line each time, which nobody looks at while it is written. A message with its header of 8 \
+                bytes takes a line for each 64 bytes, so that one of 56 takes one line and one of 64 takes two. From a \
+                few KiB on it is the copying.\n\n### Handed over in place\n\nSpace of that length is reserved, 8 \
+                bytes of it are written and read where they lie, the space is given back:\n";
     writeln!(page, "{text}")?;
     latency_table(page, measured.handover.iter())
 }

@@ -13,9 +13,6 @@ use std::process::{Child, ChildStderr, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::time::{Duration, Instant};
 
-/// A demonstration that takes longer hangs.
-const LIMIT: Duration = Duration::from_secs(60);
-
 /// A started process. Killed when dropped.
 #[derive(Debug)]
 pub(crate) struct Process {
@@ -96,14 +93,15 @@ pub(crate) enum News {
 pub(crate) struct Ear {
     events: Receiver<Event>,
     sender: Sender<Event>,
-    deadline: Instant,
+    limit: Duration,
+    began: Instant,
     /// What processes said that is for people, with the part of each.
     said: Vec<(Part, String)>,
 }
 
 impl Ear {
-    /// Begins to listen to signals.
-    pub(crate) fn new() -> Result<Self, Failure> {
+    /// Begins to listen to signals. A demonstration that takes longer than the limit hangs.
+    pub(crate) fn new(limit: Duration) -> Result<Self, Failure> {
         let failed = |error: std::io::Error| Failure::error(format!("can not listen to signals: {error}"));
         let (sender, events) = channel();
         let (signals, to) = (Signals::watch()?, sender.clone());
@@ -113,7 +111,7 @@ impl Ear {
             let _ = to.send(Event::Interrupted(interrupted));
         };
         std::thread::Builder::new().name("signals".to_owned()).spawn(listen).map_err(failed)?;
-        Ok(Self { events, sender, deadline: Instant::now() + LIMIT, said: Vec::new() })
+        Ok(Self { events, sender, limit, began: Instant::now(), said: Vec::new() })
     }
 
     /// Starts a process and listens to it. `ends` become its standard input and output.
@@ -140,7 +138,7 @@ impl Ear {
     /// when it all takes too long.
     pub(crate) fn hear(&mut self, processes: &mut [Process]) -> Result<News, Failure> {
         loop {
-            match self.events.recv_timeout(self.deadline.saturating_duration_since(Instant::now())) {
+            match self.events.recv_timeout(self.limit.saturating_sub(self.began.elapsed())) {
                 Ok(Event::Line(part, line)) => match serde_json::from_str(&line) {
                     Ok(word) => return Ok(News::Word(word)),
                     Err(_) => self.said.push((part, line)),
@@ -154,7 +152,7 @@ impl Ear {
                 }
                 Ok(Event::Interrupted(failure)) => return Err(failure),
                 Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => {
-                    return Err(took_too_long());
+                    return Err(self.took_too_long());
                 }
             }
         }
@@ -171,7 +169,7 @@ impl Ear {
                 Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => break,
             }
         }
-        if Instant::now() < self.deadline { Ok(()) } else { Err(took_too_long()) }
+        if self.began.elapsed() < self.limit { Ok(()) } else { Err(self.took_too_long()) }
     }
 
     /// Whether a process has ended. Fails if it failed.
@@ -181,6 +179,11 @@ impl Ear {
             Ok(Some(_)) => self.end_of(process).map(|()| true),
             Err(error) => Err(Failure::error(error.to_string())),
         }
+    }
+
+    fn took_too_long(&self) -> Failure {
+        let limit = humantime::format_duration(self.limit);
+        Failure::new(Status::TimedOut, format!("not done after {limit}; what it had started is ended"))
     }
 
     fn end_of(&self, process: &mut Process) -> Result<(), Failure> {
@@ -193,11 +196,6 @@ impl Ear {
             said.map(|(_, line)| line.strip_prefix("shmring: ").unwrap_or(line).to_owned()).collect();
         Err(process.ended_early(status, &said))
     }
-}
-
-fn took_too_long() -> Failure {
-    let what = format!("not done after {} seconds; what it had started is ended", LIMIT.as_secs());
-    Failure::new(Status::TimedOut, what)
 }
 
 /// Waits for a signal that asks to stop, and says how to.

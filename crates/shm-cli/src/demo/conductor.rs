@@ -13,6 +13,7 @@ use crate::context::Context;
 use crate::failure::Failure;
 use indicatif::{ProgressBar, ProgressStyle};
 use shm_ring::Directory;
+use std::time::Duration;
 
 /// Drawn on standard error, if that is a terminal.
 const PROGRESS: &str = "{prefix:>4} {wide_bar} {percent:>3}%  {msg:<12}";
@@ -51,13 +52,13 @@ impl Drop for Conductor {
 }
 
 impl Conductor {
-    /// Prepares a demonstration.
-    pub(crate) fn new(context: &Context, load: Load) -> Result<Self, Failure> {
+    /// Prepares a demonstration, which may take so long.
+    pub(crate) fn new(context: &Context, load: Load, limit: Duration) -> Result<Self, Failure> {
         let progress = ProgressBar::new(load.messages);
         if let Ok(style) = ProgressStyle::with_template(PROGRESS) {
             progress.set_style(style);
         }
-        let (directory, ear) = (context.directory.clone(), Ear::new()?);
+        let (directory, ear) = (context.directory.clone(), Ear::new(limit)?);
         Ok(Self { directory, load, cpus: cores::apart(), ear, progress })
     }
 

@@ -13,7 +13,7 @@ use shm_ring::{Directory, End};
 use std::io::Write;
 use std::time::Instant;
 
-/// Round trips that nobody measures, for caches and branch predictors.
+/// Round trips that nobody measures, for caches and branch predictors; no more than are measured.
 const WARM_UP: u64 = 1000;
 /// How often a consumer tells how far it is, while it receives the messages it was promised.
 const TELLINGS: u64 = 50;
@@ -166,7 +166,8 @@ fn produce(mut link: impl Link, load: &Load) -> Result<(), Failure> {
     send_mixed(&mut link, 0..load.messages)?;
     let (mut messages, mut verifier) = (Messages::new(), Verifier::new());
     let (mut latencies, mut buffer) = (Latencies::new()?, vec![0; LENGTH_MAX]);
-    for number in 0..WARM_UP + load.round_trips {
+    let warm_up = WARM_UP.min(load.round_trips);
+    for number in 0..warm_up + load.round_trips {
         // The consumer goes on counting; the answers have numbers of their own.
         let message = messages.make(load.messages + number, PING_BYTES);
         let began = Instant::now();
@@ -174,7 +175,7 @@ fn produce(mut link: impl Link, load: &Load) -> Result<(), Failure> {
         let received = link.receive(&mut buffer)?;
         let took = began.elapsed();
         verifier.check(PING_BYTES, expect_message(received, &buffer)?);
-        if number >= WARM_UP {
+        if number >= warm_up {
             latencies.record(took);
         }
     }

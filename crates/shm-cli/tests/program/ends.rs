@@ -128,10 +128,12 @@ fn an_idle_receiver_uses_no_processor_time_and_is_there_at_once() {
         let fields: Vec<&str> = stat.rsplit(") ").next().unwrap().split(' ').collect();
         fields[11].parse::<u64>().unwrap() + fields[12].parse::<u64>().unwrap()
     };
-    let before = ticks();
+    let (began, before) = (std::time::Instant::now(), ticks());
     std::thread::sleep(std::time::Duration::from_secs(2));
     let used = ticks() - before;
-    assert!(used <= 4, "{used} of about 200 ticks");
+    // By the time that has really passed, which is longer where the machine stands still.
+    let all = u64::try_from(began.elapsed().as_millis()).unwrap() / 10;
+    assert!(used <= all / 50, "{used} of {all} ticks");
     sender.write("two\n");
     assert_eq!(receiver.line(), "two");
 }

@@ -3,22 +3,22 @@
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
+use shm_tests::Scratch;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
 use std::time::{Duration, Instant};
 
 /// After this long a program is taken to hang.
-pub(crate) const FUSE: Duration = Duration::from_secs(60);
+pub(crate) const FUSE: Duration = shm_tests::FUSE;
 /// Between two looks at something that another process is about to do.
 const LOOK: Duration = Duration::from_millis(2);
 
 /// A directory of rings. Removed with all that is in it.
 pub(crate) struct Place {
-    path: PathBuf,
+    scratch: Scratch,
 }
 
 /// The program while it runs. Killed when dropped.
@@ -43,11 +43,7 @@ pub(crate) struct Done {
 
 impl Place {
     pub(crate) fn new() -> Self {
-        static NUMBER: AtomicU32 = AtomicU32::new(0);
-        let number = NUMBER.fetch_add(1, Ordering::Relaxed); // only unique
-        let path = PathBuf::from(format!("/dev/shm/shm-cli-{}-{number}", std::process::id()));
-        std::fs::create_dir(&path).unwrap();
-        Self { path }
+        Self { scratch: Scratch::private() }
     }
 
     /// A place with a ring `ring` of the given capacity.
@@ -59,7 +55,7 @@ impl Place {
 
     /// The path of a name.
     pub(crate) fn path(&self, name: &str) -> PathBuf {
-        self.path.join(name)
+        Path::new(self.scratch.directory()).join(name)
     }
 
     /// Starts the program.
@@ -79,7 +75,7 @@ impl Place {
         stdin: impl Into<Stdio>,
         stdout: impl Into<Stdio>,
     ) -> Running {
-        Running::start(arguments, &self.path, stdin.into(), stdout.into())
+        Running::start(arguments, &self.path(""), stdin.into(), stdout.into())
     }
 
     /// Runs the program to its end.
@@ -143,7 +139,7 @@ impl Place {
 
 impl Drop for Place {
     fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(&self.path);
+        let _ = std::fs::remove_dir_all(self.path(""));
     }
 }
 

@@ -69,7 +69,10 @@ fn a_receiver_of_a_stream_in_full_flow_is_interrupted_between_messages() {
             place.until_attached(&receiver);
             received += &format!("{}\n", receiver.line());
             receiver.signal(Signal::TERM);
-            received += &receiver.finish().expect(143, "");
+            let rest = receiver.finish().expect(143, "");
+            // A message that it had written in part when this process stood still for longer than it waits for its
+            // reader is not received: it comes again.
+            received += &rest[..rest.rfind('\n').map_or(0, |end| end + 1)];
         }
         received + &place.ok(&["recv", "ring"])
     });

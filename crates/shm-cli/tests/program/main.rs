@@ -1,6 +1,6 @@
 //! The program, driven as its users drive it: with arguments, pipes and signals.
 //!
-//! No test is decided by time: whatever does not end is killed after a minute, which is a failure.
+//! No test is decided by time: whatever does not end is killed after some minutes, which is a failure.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // test code: a panic is the verdict
 

@@ -1,4 +1,7 @@
 //! A helper killed after every instruction of what it does to its list that changes anything.
+//!
+//! Each test forks, and so runs in a process of its own: a child would have copies of what other tests have open and
+//! mapped, for as long as it lives.
 
 #![allow(unsafe_code)] // fork and ptrace
 
@@ -10,6 +13,10 @@ use rustix::process::{Pid, Signal, WaitOptions, kill_process, waitpid};
 use std::fs::File;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::FileExt;
+use std::process::{Command, Stdio};
+
+/// Says to a copy of the test program that it is the process of its own.
+const ALONE: &str = "SHM_CORE_ALONE";
 
 type Operation = fn(&List, [usize; 3], u32);
 
@@ -138,28 +145,51 @@ fn kill_at_every_change(expected: &[[LifeState; 3]], operation: Operation) {
     assert_eq!(found, expected, "after {changes:?} of {instructions} instructions");
 }
 
+/// Runs a test of this file in a process of its own.
+fn alone(test: &str, body: fn()) {
+    if std::env::var_os(ALONE).is_some() {
+        return body();
+    }
+    let (_, module) = module_path!().split_once("::").unwrap();
+    let mut command = Command::new("/proc/self/exe");
+    command.args(["--exact", &format!("{module}::{test}"), "--test-threads=1"]).env(ALONE, "1");
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let starting = crate::fork::alone::starting();
+    let process = command.spawn().unwrap();
+    drop(starting);
+    let output = process.wait_with_output().unwrap();
+    let [said, complaints] = [&output.stdout, &output.stderr].map(|bytes| String::from_utf8_lossy(bytes));
+    assert!(output.status.success() && said.contains("1 passed"), "{said}{complaints}");
+}
+
 use LifeState::{Marked, Nobody};
 
 #[test]
 fn a_helper_killed_linking() {
-    let before = [Marked, Marked, Nobody];
-    // The entry's link, the head's, the word.
-    let expected = [before, before, before, [Marked, Marked, Marked]];
-    kill_at_every_change(&expected, |list, entries, tid| list.link(entries[2], tid));
+    alone("a_helper_killed_linking", || {
+        let before = [Marked, Marked, Nobody];
+        // The entry's link, the head's, the word.
+        let expected = [before, before, before, [Marked, Marked, Marked]];
+        kill_at_every_change(&expected, |list, entries, tid| list.link(entries[2], tid));
+    });
 }
 
 #[test]
 fn a_helper_killed_unlinking_the_first() {
-    let after = [Marked, Nobody, Nobody];
-    // The word, the head's link.
-    let expected = [[Marked, Marked, Nobody], after, after];
-    kill_at_every_change(&expected, |list, entries, _| list.unlink(entries[1]));
+    alone("a_helper_killed_unlinking_the_first", || {
+        let after = [Marked, Nobody, Nobody];
+        // The word, the head's link.
+        let expected = [[Marked, Marked, Nobody], after, after];
+        kill_at_every_change(&expected, |list, entries, _| list.unlink(entries[1]));
+    });
 }
 
 #[test]
 fn a_helper_killed_unlinking_the_last() {
-    let after = [Nobody, Marked, Nobody];
-    // The word, the link of the entry before.
-    let expected = [[Marked, Marked, Nobody], after, after];
-    kill_at_every_change(&expected, |list, entries, _| list.unlink(entries[0]));
+    alone("a_helper_killed_unlinking_the_last", || {
+        let after = [Nobody, Marked, Nobody];
+        // The word, the link of the entry before.
+        let expected = [[Marked, Marked, Nobody], after, after];
+        kill_at_every_change(&expected, |list, entries, _| list.unlink(entries[0]));
+    });
 }

@@ -9,6 +9,7 @@
 use super::{mortal, weaken};
 use crate::line::{LINE_BYTES, Line};
 use crate::sync::{AtomicU32, Ordering};
+use bytemuck::NoUninit;
 use core::marker::PhantomData;
 use core::mem::MaybeUninit;
 use core::ptr::NonNull;
@@ -208,6 +209,16 @@ pub(crate) unsafe fn value_from_shared<T>(source: *const u8) -> MaybeUninit<T> {
     // SAFETY: the caller's promise; `value` has room for the bytes.
     unsafe { from_shared(source, value.as_mut_ptr().cast(), size_of::<T>()) };
     value
+}
+
+/// Copies a value's bytes into shared memory.
+///
+/// # Safety
+/// As in `copy`.
+pub(crate) unsafe fn value_to_shared<T: NoUninit>(value: &T, target: *mut u8) {
+    let bytes = bytemuck::bytes_of(value);
+    // SAFETY: the caller's promise; `bytes` is private memory that nobody writes meanwhile, since it is borrowed.
+    unsafe { to_shared(bytes.as_ptr(), target, bytes.len()) };
 }
 
 /// Copies `length` private bytes at `source` to shared memory at `target`.

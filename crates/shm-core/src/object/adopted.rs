@@ -93,6 +93,7 @@ mod tests {
 
     #[test]
     fn an_adopted_object_has_locks_of_its_own() {
+        let _closed = crate::fork::alone::nobody_starts();
         let made = Memfd::new("adopted").create(4096).unwrap();
         let adopted = Object::from_descriptor(copy(&made), "what came").unwrap();
         assert!(adopted.has_own_locks() && made.has_own_locks());

@@ -72,6 +72,7 @@ mod tests {
 
     #[test]
     fn a_mapping_holds_no_lock() {
+        let _closed = crate::fork::alone::nobody_starts();
         let name = Name::new(&format!("shm-core-unlocked-{}", std::process::id())).unwrap();
         let object = Options::new().create(&name, 4096).unwrap();
         let another = Options::new().open(&name, Access::ReadWrite).unwrap();

@@ -15,8 +15,8 @@
 //! the mark of one that is being born: the mode's bits `u+x` and `o+x` without `g+x`, which mean nothing to segments
 //! and which nobody else sets, and which the creator takes away when the companion has its name. If the kernel says
 //! that the process which created it is gone, whoever creates under the key next removes it. While its creator lives,
-//! or may live (in another pid namespace), the key counts as taken. A segment without companion and mark is another
-//! program's, or of a ring in another directory, and is never touched.
+//! or may live (in another pid namespace), the key counts as taken, after a wait of ten seconds for the companion. A
+//! segment without companion and mark is another program's, or of a ring in another directory, and is never touched.
 //!
 //! *A remover's*: a companion without a segment. So does `ipcrm`. Whoever opens it next removes it, and is told that
 //! there is no such object.
@@ -25,6 +25,7 @@
 //! ring in a segment. They are told so.
 
 use super::{Body, Object, Options, Removal, birth, removal};
+use crate::clock::Deadline;
 use crate::error::{Cause, Error, Result};
 use crate::name::Name;
 use crate::region::{Access, MapOptions, Region};
@@ -39,8 +40,18 @@ const COMPANION_VERSION: u32 = 1;
 const COMPANION_BYTES: usize = 40;
 /// In the mode of a segment whose companion has no name yet.
 const BEING_BORN: u32 = 0o101;
-/// For how long somebody's unfinished creation is waited for.
-const BIRTH: Duration = Duration::from_millis(200);
+/// For how long somebody's unfinished creation is waited for: the kernel clears its memory meanwhile, which takes
+/// seconds where there is much of it, and whoever creates may not run for a while where many others do.
+const BIRTH: Duration = Duration::from_secs(10);
+/// And for how long a segment that looks like no creation of ours, from when it is first seen so: one may have just
+/// lost its mark.
+const STRANGER: Duration = Duration::from_millis(200);
+
+/// What the key counts as when they were waited for in vain.
+const UNDER_WAY: &str = "a segment whose creator has not finished it for ten seconds (it stands still, or is in \
+                         another pid namespace, where it may have died)";
+const STRANGE: &str = "a segment without a companion in this directory (another program's, or of a ring in another \
+                       SHMRING_DIR)";
 
 /// Creates segment and companion.
 pub(super) fn create(
@@ -119,7 +130,8 @@ fn is_there(options: &Options, name: &Name) -> Result<bool> {
 fn claim(options: &Options, key: Key, bytes: u64) -> Result<Segment> {
     let mode = options.mode.unwrap_or(birth::MODE_DEFAULT) | BEING_BORN;
     let asked = sysv::Options::new().owner(options.owner).mode(mode);
-    let deadline = crate::Deadline::after(BIRTH);
+    let under_way = Deadline::after(BIRTH);
+    let mut stranger = (None, under_way);
     loop {
         match asked.create(key, bytes) {
             Err(Error::Refused { cause: Cause::Exists, .. }) => {}
@@ -130,34 +142,53 @@ fn claim(options: &Options, key: Key, bytes: u64) -> Result<Segment> {
             Err(Error::Refused { cause: Cause::NoSuchSegment, .. }) => continue, // removed meanwhile
             Err(error) => return Err(error),
         };
-        if is_abandoned(&found)? {
-            match found.remove() {
+        let (deadline, what) = match judge(&found)? {
+            Found::Gone => continue,
+            Found::Abandoned => match found.remove() {
                 Ok(()) | Err(Error::Refused { cause: Cause::NoSuchSegment, .. }) => continue,
                 Err(error) => return Err(error),
+            },
+            Found::UnderWay => (under_way, UNDER_WAY),
+            Found::Strange => {
+                if stranger.0 != Some(found.id()) {
+                    stranger = (Some(found.id()), Deadline::after(STRANGER));
+                }
+                (stranger.1, STRANGE)
             }
-        }
+        };
         if is_there(options, &Name::companion(key))? {
             return Err(Error::AlreadyExists { object: show(key) });
         }
         if deadline.has_passed() {
-            return Err(Error::NotAnObject {
-                object: show(key),
-                found: "a segment without a companion in this directory (another program's, or of a ring in \
-                        another SHMRING_DIR)",
-            });
+            return Err(Error::NotAnObject { object: show(key), found: what });
         }
         std::thread::sleep(Duration::from_millis(1));
     }
 }
 
-/// Whether a segment without a companion is what a dead creator left.
-fn is_abandoned(segment: &Segment) -> Result<bool> {
+/// What a segment without a companion is.
+#[derive(Clone, Copy, Debug)]
+enum Found {
+    Gone,
+    /// A dead creator left it.
+    Abandoned,
+    /// Its creator lives, or may live.
+    UnderWay,
+    /// None that is being born.
+    Strange,
+}
+
+fn judge(segment: &Segment) -> Result<Found> {
     let stat = match segment.stat() {
         Ok(stat) => stat,
-        Err(Error::Refused { cause: Cause::NoSuchSegment, .. }) => return Ok(true),
+        Err(Error::Refused { cause: Cause::NoSuchSegment, .. }) => return Ok(Found::Gone),
         Err(error) => return Err(error),
     };
-    Ok(stat.mode & 0o111 == BEING_BORN && stat.is_stale())
+    Ok(match (stat.mode & 0o111 == BEING_BORN, stat.is_stale()) {
+        (true, true) => Found::Abandoned,
+        (true, false) => Found::UnderWay,
+        (false, _) => Found::Strange,
+    })
 }
 
 fn show(key: Key) -> String {

@@ -61,6 +61,7 @@ fn descriptors_arrive_in_order() {
 
 #[test]
 fn another_number_of_descriptors_is_refused_and_none_is_kept() {
+    let _closed = crate::fork::alone::nobody_starts();
     for kind in KINDS {
         for (sent, expected) in [(1, 0), (2, 1), (3, 1), (20, 1), (253, 2), (0, 1), (1, 2), (2, 253)] {
             let (ours, theirs) = pair(kind);
@@ -85,6 +86,7 @@ fn another_number_of_descriptors_is_refused_and_none_is_kept() {
 
 #[test]
 fn descriptors_that_come_late_in_a_stream_are_counted() {
+    let _closed = crate::fork::alone::nobody_starts();
     let (ours, theirs) = pair(SocketType::STREAM);
     let (canary, writer) = Canary::new();
     send(&ours, b"ab", &[], soon()).unwrap();
@@ -97,6 +99,7 @@ fn descriptors_that_come_late_in_a_stream_are_counted() {
 
 #[test]
 fn another_length_is_refused() {
+    let _closed = crate::fork::alone::nobody_starts();
     for kind in [SocketType::SEQPACKET, SocketType::DGRAM] {
         for sent in [b"a".as_slice(), b"abc"] {
             let (ours, theirs) = pair(kind);

@@ -146,6 +146,7 @@ mod tests {
 
     #[test]
     fn what_stands_against_it_is_told() {
+        let _closed = crate::fork::alone::nobody_starts();
         let region = Region::on_heap(64).unwrap();
         let ours = |result: io::Result<usize>| {
             let error = result.unwrap_err();

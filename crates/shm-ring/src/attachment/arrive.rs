@@ -8,12 +8,13 @@ use crate::layout::{Geometry, NOTICE_POISONED};
 use crate::restart::Flusher;
 use crate::seat::{OwnSeat, Presence, Seat, Start, Witness};
 use crate::split::Joined;
+use crate::standing::Standing;
 use crate::wait::pair::Waiter;
 use crate::wait::patience::Patience;
 use crate::wait::sparse::SparseLooks;
 use crate::wait::vigil::Vigil;
 use shm_core::sync::Ordering;
-use shm_core::{Deadline, Guard, Life, Object, ReadWord, Region, Word};
+use shm_core::{Deadline, Life, Object, ReadWord, Region, Word};
 
 /// Calls of a producer without a look at the clock, at most: its consumer's life word says more than the clock.
 const SKIPS_MAX: u32 = 63;
@@ -133,11 +134,10 @@ impl Attachment {
             tell_ends: !role.sends() || settings.require_peer || home.is_sealed(),
             home,
             geometry,
-            guard: Guard::new(),
+            standing: Standing::new(),
             calm_life: 0,
             clock: SparseLooks::new(SKIPS_MAX),
             closed: false,
-            corrupt: None,
             over: false,
             entered,
             told,

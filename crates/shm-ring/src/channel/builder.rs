@@ -137,6 +137,10 @@ impl<H: Handle> Builder<H> {
     /// Whether a message that a receiver of a new MPMC ring has in hand when it dies is handed out again: to the next
     /// receiver on its seat or to one that waits, out of order, and
     /// [marked](crate::Delivery::is_redelivered). Otherwise it is gone. A ring that exists keeps its own way.
+    ///
+    /// It is in hand while its [`Delivery`](crate::Delivery) lives. What was copied out (by
+    /// [`recv_into`](crate::Receiver::recv_into), an iterator, or a [`TypedReceiver`](crate::TypedReceiver)) counts as
+    /// read when the call returns.
     #[must_use]
     pub fn redelivery(mut self, redelivery: bool) -> Self
     where
@@ -209,6 +213,9 @@ impl<H: Handle> Builder<H> {
     /// For a producer: whether it is an error ([`Disconnected`](crate::Error::Disconnected), told once for
     /// each) when a consumer that it has met is gone. Without it a producer sends until the ring is full and
     /// then waits for the next consumer. A consumer is always told of its producer's end.
+    ///
+    /// Such a producer is also told while there is space that the ring has lost its name and no consumer is there
+    /// ([`Detached`](crate::Error::Detached)); others are when they find no space, or [ask](crate::Producer::check).
     #[must_use]
     pub fn require_peer(mut self, require: bool) -> Self {
         self.settings.require_peer = require;

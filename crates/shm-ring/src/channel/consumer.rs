@@ -68,6 +68,12 @@ impl Attached for Consumer {
     fn progress(&self) -> u64 {
         self.reader.received()
     }
+
+    #[inline(always)]
+    fn has_news(&self) -> bool {
+        self.reader.will_read_further();
+        !self.reader.is_drained()
+    }
 }
 
 impl Handle for Consumer {}
@@ -89,7 +95,7 @@ impl sealed::Sealed for Consumer {
             Attachment::new(ground, Role::Consumer, settings, deadline, |parts, _| {
                 let reader = Reader::resume(parts)?;
                 let start = Start { position: reader.position(), count: reader.received() };
-                Ok(((reader, ConsumerStatistics::new(parts, geometry.kind)?), start))
+                Ok(((reader, ConsumerStatistics::new(parts, geometry)?), start))
             })?;
         Ok(Self { reader, statistics, spare_records: Vec::new(), place })
     }
@@ -180,7 +186,9 @@ impl Consumer {
             return Err(Error::BufferTooSmall { length });
         }
         view.read_at(0, buffer);
-        self.take(record.end(), 1);
+        // This process's own: whoever looked has asked.
+        self.reader.take(record.end(), 1);
+        self.release();
         Ok((length, tag))
     }
 
@@ -319,6 +327,7 @@ impl Consumer {
             Ok(Some(found)) => found,
             Ok(None) => {
                 self.give_back();
+                self.reader.note_drained();
                 return Ok(None);
             }
             Err(error) => return Err(self.place.judge(error)),
@@ -375,7 +384,14 @@ impl Consumer {
     /// Gives the space of what was received back, if there is reason to.
     #[inline(always)]
     pub(crate) fn give_back(&mut self) {
-        if !self.place.is_forked_copy() && self.reader.release() {
+        if !self.place.is_forked_copy() {
+            self.release();
+        }
+    }
+
+    #[inline(always)]
+    fn release(&mut self) {
+        if self.reader.release() {
             self.place.notify();
         }
     }

@@ -77,7 +77,7 @@ impl sealed::Sealed for Producer {
             Attachment::new(ground, Role::Producer, settings, deadline, |parts, tenure| {
                 let writer = Writer::resume(parts, tenure)?;
                 let start = Start { position: writer.position(), count: writer.sent() };
-                Ok(((writer, ProducerStatistics::new(parts, geometry.kind)?), start))
+                Ok(((writer, ProducerStatistics::new(parts, geometry)?), start))
             })?;
         Ok(Self { writer, statistics, place })
     }
@@ -237,9 +237,10 @@ impl Producer {
         usize::try_from(self.place.geometry().message_bytes).unwrap_or(usize::MAX)
     }
 
-    /// What stands against further sends: that the ring was removed or is corrupt, or, if that was
-    /// [asked for](crate::Builder::require_peer), that a consumer it has met is gone. A send learns of that
-    /// within a fraction of a second, or a few dozen sends; this asks at once. Makes a system call.
+    /// What stands against further sends: that the ring is corrupt, was removed, or has lost its name and no consumer
+    /// is there; or, if that was [asked for](crate::Builder::require_peer), that a consumer it has met is gone. A send
+    /// that finds no space learns of that within a fraction of a second, and any send of a producer that asked for it
+    /// within as much, or a few dozen sends; this asks at once. Makes system calls.
     ///
     /// # Errors
     /// [`Disconnected`](Error::Disconnected), told once for each consumer; [`Detached`](Error::Detached);

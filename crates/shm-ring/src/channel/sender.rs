@@ -3,6 +3,7 @@
 #![allow(unsafe_code)] // `BlockReservation::as_mut_slice`, for those who write in place
 
 use crate::attach::{Content, Mode, Settings};
+use crate::blocking::Place;
 use crate::channel::builder::{Builder, Crowded, DEFAULT_CAPACITY_MESSAGES, Handle, sealed};
 use crate::channel::common::common_methods;
 use crate::error::{Error, Result, Role};
@@ -112,7 +113,7 @@ impl Sender {
     /// As [`try_send`](Self::try_send).
     #[inline]
     pub fn try_send_tagged(&mut self, tag: u16, message: &[u8]) -> Result<()> {
-        self.fill(tag, message)?;
+        fill(&self.place, tag, message)?;
         self.place.send_now()
     }
 
@@ -130,7 +131,7 @@ impl Sender {
     /// [`TimedOut`](Error::TimedOut), and as [`send`](Self::send).
     #[inline]
     pub fn send_until(&mut self, tag: u16, message: &[u8], deadline: Deadline) -> Result<()> {
-        self.fill(tag, message)?;
+        fill(&self.place, tag, message)?;
         self.place.send_until(deadline)
     }
 
@@ -140,22 +141,7 @@ impl Sender {
     /// # Errors
     /// As [`send`](Self::send), when the first can not be sent.
     pub fn send_batch<M: AsRef<[u8]>>(&mut self, messages: &[M]) -> Result<usize> {
-        let mut sent = 0;
-        for message in messages {
-            let result = self.fill(0, message.as_ref()).and_then(|()| match self.place.send() {
-                Ok(true) => Ok(()),
-                // Before we sleep, those who could make space must know that there is something to receive.
-                Ok(false) => self.place.send_until(Deadline::NEVER),
-                Err(error) => Err(error),
-            });
-            match result {
-                Ok(()) => sent += 1,
-                Err(error) if sent == 0 => return Err(error),
-                Err(_) => break,
-            }
-        }
-        self.place.notify();
-        Ok(sent)
+        self.place.send_each(messages, |place, message| fill(place, 0, message.as_ref()))
     }
 
     /// Room for a message of up to `length` bytes, to be written in place. It is this sender's own: there is always
@@ -164,7 +150,7 @@ impl Sender {
     /// # Errors
     /// [`TooLarge`](Error::TooLarge).
     pub fn reserve(&mut self, length: usize) -> Result<BlockReservation<'_>> {
-        self.fits(length)?;
+        fits(&self.place, length)?;
         Ok(BlockReservation { sender: self, length, tag: 0 })
     }
 
@@ -199,9 +185,10 @@ impl Sender {
         self.place.blocks().message_bytes()
     }
 
-    /// What stands against further sends: that the ring was removed or is corrupt, or, if that was
-    /// [asked for](crate::Builder::require_peer), that all receivers it has met are gone. A send learns of that
-    /// within a fraction of a second, or a few sends; this asks at once. Makes a system call.
+    /// What stands against further sends: that the ring is corrupt, was removed, or has lost its name and no receiver
+    /// is there; or, if that was [asked for](crate::Builder::require_peer), that all receivers it has met are gone. A
+    /// send that finds no space learns of that within a fraction of a second, and any send of a sender that asked for
+    /// it within as much, or a few sends; this asks at once. Makes system calls.
     ///
     /// # Errors
     /// [`Disconnected`](Error::Disconnected), told once; [`Detached`](Error::Detached);
@@ -209,22 +196,23 @@ impl Sender {
     pub fn check(&mut self) -> Result<()> {
         self.place.check()
     }
+}
 
-    #[inline]
-    fn fits(&self, length: usize) -> Result<()> {
-        let max = self.place.blocks().message_bytes();
-        if length <= max { Ok(()) } else { Err(Error::TooLarge { length, max }) }
-    }
+/// Whether the ring takes messages of this length.
+#[inline(always)]
+fn fits(place: &Seated, length: usize) -> Result<()> {
+    let max = place.blocks().message_bytes();
+    if length <= max { Ok(()) } else { Err(Error::TooLarge { length, max }) }
+}
 
-    /// Writes a message into the block in hand.
-    #[inline(always)]
-    fn fill(&mut self, tag: u16, message: &[u8]) -> Result<()> {
-        self.place.ours()?;
-        self.fits(message.len())?;
-        let (block, blocks) = (self.place.block(), self.place.blocks());
-        blocks.region().copy_in(blocks.payload_offset(block), message)?;
-        blocks.seal(block, message.len(), tag)
-    }
+/// Writes a message into the block in hand.
+#[inline(always)]
+fn fill(place: &Seated, tag: u16, message: &[u8]) -> Result<()> {
+    place.ours()?;
+    fits(place, message.len())?;
+    let (block, blocks) = (place.block(), place.blocks());
+    blocks.region().copy_in(blocks.payload_offset(block), message)?;
+    blocks.seal(block, message.len(), tag)
 }
 
 /// Room for one message, written in place. Dropped without a commit, nothing was sent.

@@ -57,7 +57,7 @@ impl<T: CheckedBitPattern> sealed::Sealed for TypedConsumer<T> {
             Attachment::new(ground, Role::Consumer, settings, deadline, |parts, _| {
                 let reader = Reader::resume(parts, geometry.capacity)?;
                 let start = Start { position: reader.received(), count: reader.received() };
-                Ok(((reader, ConsumerStatistics::new(parts, geometry.kind)?), start))
+                Ok(((reader, ConsumerStatistics::new(parts, geometry)?), start))
             })?;
         Ok(Self { reader, statistics, place })
     }

@@ -79,7 +79,7 @@ impl<T: NoUninit> sealed::Sealed for TypedProducer<T> {
             Attachment::new(ground, Role::Producer, settings, deadline, |parts, _| {
                 let writer = Writer::resume(parts, geometry.capacity)?;
                 let start = Start { position: writer.sent(), count: writer.sent() };
-                Ok(((writer, ProducerStatistics::new(parts, geometry.kind)?), start))
+                Ok(((writer, ProducerStatistics::new(parts, geometry)?), start))
             })?;
         Ok(Self { writer, statistics, place })
     }

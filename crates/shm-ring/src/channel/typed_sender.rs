@@ -1,6 +1,7 @@
 //! One of many that send typed values.
 
 use crate::attach::{Content, Mode, Settings};
+use crate::blocking::Place;
 use crate::channel::builder::{Builder, Crowded, DEFAULT_CAPACITY_MESSAGES, Handle, sealed};
 use crate::channel::common::common_methods;
 use crate::error::{Result, Role};
@@ -8,7 +9,7 @@ use crate::fingerprint;
 use crate::layout::{Geometry, Kind};
 use crate::mpmc::place::Seated;
 use crate::wait::WaitCounts;
-use bytemuck::{CheckedBitPattern, NoUninit};
+use bytemuck::NoUninit;
 use shm_core::Deadline;
 use std::marker::PhantomData;
 use std::time::Duration;
@@ -49,10 +50,10 @@ pub(crate) fn content<T>(settings: &Settings) -> Result<Content> {
     Ok(Content { geometry, fingerprint, type_name: std::any::type_name::<T>() })
 }
 
-impl<T: NoUninit + CheckedBitPattern> Handle for TypedSender<T> {}
-impl<T: NoUninit + CheckedBitPattern> Crowded for TypedSender<T> {}
+impl<T: NoUninit> Handle for TypedSender<T> {}
+impl<T: NoUninit> Crowded for TypedSender<T> {}
 
-impl<T: NoUninit + CheckedBitPattern> sealed::Sealed for TypedSender<T> {
+impl<T: NoUninit> sealed::Sealed for TypedSender<T> {
     const DEFAULT_CAPACITY: u64 = DEFAULT_CAPACITY_MESSAGES;
 
     #[allow(private_interfaces)]
@@ -67,7 +68,7 @@ impl<T: NoUninit + CheckedBitPattern> sealed::Sealed for TypedSender<T> {
     }
 }
 
-impl<T: NoUninit + CheckedBitPattern> TypedSender<T> {
+impl<T: NoUninit> TypedSender<T> {
     common_methods!("receiver");
 
     /// Another sender at the same ring: a participant of its own, with its own seat, which may go to another thread.
@@ -93,7 +94,7 @@ impl<T: NoUninit + CheckedBitPattern> TypedSender<T> {
     /// [`Full`](crate::Error::Full), and as [`send`](Self::send).
     #[inline]
     pub fn try_send(&mut self, value: &T) -> Result<()> {
-        self.fill(value)?;
+        fill(&self.place, value)?;
         self.place.send_now()
     }
 
@@ -111,7 +112,7 @@ impl<T: NoUninit + CheckedBitPattern> TypedSender<T> {
     /// [`TimedOut`](crate::Error::TimedOut), and as [`send`](Self::send).
     #[inline]
     pub fn send_until(&mut self, value: &T, deadline: Deadline) -> Result<()> {
-        self.fill(value)?;
+        fill(&self.place, value)?;
         self.place.send_until(deadline)
     }
 
@@ -121,21 +122,7 @@ impl<T: NoUninit + CheckedBitPattern> TypedSender<T> {
     /// # Errors
     /// As [`send`](Self::send), when the first can not be sent.
     pub fn send_slice(&mut self, values: &[T]) -> Result<usize> {
-        let mut sent = 0;
-        for value in values {
-            let result = self.fill(value).and_then(|()| match self.place.send() {
-                Ok(true) => Ok(()),
-                Ok(false) => self.place.send_until(Deadline::NEVER),
-                Err(error) => Err(error),
-            });
-            match result {
-                Ok(()) => sent += 1,
-                Err(error) if sent == 0 => return Err(error),
-                Err(_) => break,
-            }
-        }
-        self.place.notify();
-        Ok(sent)
+        self.place.send_each(values, fill)
     }
 
     /// Says that the stream is complete, and leaves. What was sent stays to be received.
@@ -171,12 +158,12 @@ impl<T: NoUninit + CheckedBitPattern> TypedSender<T> {
     pub fn check(&mut self) -> Result<()> {
         self.place.check()
     }
+}
 
-    /// Writes a value into the block in hand.
-    #[inline]
-    fn fill(&mut self, value: &T) -> Result<()> {
-        self.place.ours()?;
-        let blocks = self.place.blocks();
-        Ok(blocks.region().write_value(blocks.offset(self.place.block()), value)?)
-    }
+/// Writes a value into the block in hand.
+#[inline]
+fn fill<T: NoUninit>(place: &Seated, value: &T) -> Result<()> {
+    place.ours()?;
+    let blocks = place.blocks();
+    Ok(blocks.region().write_value(blocks.offset(place.block()), value)?)
 }

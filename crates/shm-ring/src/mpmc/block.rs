@@ -60,6 +60,12 @@ impl Blocks {
         self.message_bytes as usize
     }
 
+    /// Says that a block is going to be written. Changes nothing but how long that takes.
+    #[inline(always)]
+    pub(crate) fn will_write(&self, block: u64) {
+        self.region.will_write(self.offset(block));
+    }
+
     /// Says how long the message in a block is, which its sender has in hand.
     #[inline]
     pub(crate) fn seal(&self, block: u64, length: usize, tag: u16) -> Result<()> {
@@ -74,7 +80,7 @@ impl Blocks {
     }
 
     /// The message in a block that its receiver has in hand. The header is read once.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn open(&self, block: u64) -> Result<Placed> {
         let header: u64 = self.region.read_value(self.offset(block))?;
         Ok(Placed {

@@ -114,8 +114,11 @@ impl Claims {
         let sits = |seat: &u64| {
             self.roster.tenure(*seat).is_ok_and(|tenure| tenure.is_sitting() && tenure.role() == role)
         };
-        let word = |seat| self.parts.seats.read_word(seat_offset(seat) + LIFE_OFFSET).ok();
-        self.roster.seats().filter(sits).filter_map(word).collect()
+        self.roster.seats().filter(sits).filter_map(|seat| self.life_word(seat).ok()).collect()
+    }
+
+    fn life_word(&self, seat: u64) -> Result<ReadWord<u32>> {
+        Ok(self.parts.seats.read_word(seat_offset(seat) + LIFE_OFFSET)?)
     }
 
     /// Whether the kernel has marked anybody whose place was not cleaned up since.
@@ -137,11 +140,13 @@ impl Claims {
         Ok(locked)
     }
 
-    /// Whether somebody died on this seat and nobody has cleaned up behind it. Asks the kernel.
-    pub(crate) fn is_left_behind(&self, object: &Object, seat: u64) -> Result<bool> {
+    /// Whether somebody died on this seat and nobody has cleaned up behind it. Asks the kernel, if it is this seat's
+    /// turn, or the kernel would not have marked a death there, or has.
+    pub(crate) fn is_left_behind(&self, object: &Object, seat: u64, in_turn: bool) -> Result<bool> {
         let tenure = self.roster.tenure(seat)?;
         if tenure.is_sitting() {
-            return Roster::is_dead(object, seat, tenure);
+            let asked = in_turn || life::state(life::look(&self.life_word(seat)?)) != LifeState::Alive;
+            return Ok(asked && self.roster.is_dead(object, seat, tenure)?);
         }
         // Somebody began to clean up, and could not tell which block it was, or was killed.
         let hand = reclaim::read(&self.parts, self.format, seat)?;
@@ -166,7 +171,7 @@ impl Claims {
             }
             // Before anything that may take time: whoever asks who is gone does not wait for us.
             let died = Tenure { state: TENURE_DIED, ..tenure };
-            self.tenure_word(seat)?.store(died.pack(), Ordering::Release); // R11 pairs with F15 F16 F17
+            self.tenure_word(seat)?.store(died.pack(), Ordering::Release); // R11 pairs with F15 F16 F17 F20
             // After the state: whoever sees the count looks at all seats again. Killed in between, others see it
             // within a slice.
             words.leaves.fetch_add(1, Ordering::Release); // R15 pairs with A19
@@ -235,13 +240,13 @@ impl OwnSeat {
             return Err(Error::Corrupt("impossibly many have come to the ring"));
         }
         own.tenure.number = joins + 1;
-        own.word.store(own.tenure.pack(), Ordering::Release); // R12 pairs with F15 F16 F17
+        own.word.store(own.tenure.pack(), Ordering::Release); // R12 pairs with F15 F16 F17 F20
         pid.store(std::process::id(), Ordering::Relaxed); // shown to people
         own.sent.store(0, Ordering::Relaxed); // shown to people
         own.received.store(0, Ordering::Relaxed); // shown to people
         own.tenure.number = words.joins.fetch_add(1, Ordering::AcqRel).wrapping_add(1); // X6 pairs with A17 A20
         own.tenure.state = TENURE_JOINED;
-        own.word.store(own.tenure.pack(), Ordering::Release); // R10 pairs with F15 F16 F17
+        own.word.store(own.tenure.pack(), Ordering::Release); // R10 pairs with F15 F16 F17 F20
         Ok(own)
     }
 
@@ -251,7 +256,7 @@ impl OwnSeat {
             raise(&words.last_dropped, self.tenure.number);
         }
         let state = if closed { TENURE_CLOSED } else { TENURE_DROPPED };
-        self.word.store(Tenure { state, ..self.tenure }.pack(), Ordering::Release); // R13 pairs with F15 F16 F17
+        self.word.store(Tenure { state, ..self.tenure }.pack(), Ordering::Release); // R13 pairs with F15 F16 F17 F20
         words.leaves.fetch_add(1, Ordering::Release); // R16 pairs with A19
     }
 }

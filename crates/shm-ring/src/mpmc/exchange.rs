@@ -48,6 +48,9 @@ mod model;
 #[cfg(test)]
 mod tests;
 
+/// Slots that come with one cache line of 64 bytes.
+const SLOTS_PER_LINE: u64 = 8;
+
 /// One participant's side of all exchanges.
 #[derive(Debug)]
 pub(crate) struct Exchange {
@@ -199,6 +202,27 @@ impl Exchange {
         // X4 keeps it below, or the branch if it failed.
         self.hand.store(settled.pack(), Ordering::Release); // R19 pairs with F18 F19
         exchanged
+    }
+
+    /// Whether the cursor has just come to the first slot of a line.
+    #[inline(always)]
+    pub(crate) fn begins_line(&self) -> bool {
+        self.cursor.is_multiple_of(SLOTS_PER_LINE)
+    }
+
+    /// Tells of the blocks that are now in those slots of the next line that are ready for this role. Others may be
+    /// faster. Has the line behind it fetched, so that the next look need not wait.
+    #[inline(always)]
+    pub(crate) fn look_ahead(&self, mut tell: impl FnMut(u64)) {
+        let first = self.cursor + SLOTS_PER_LINE;
+        self.slots.will_write(SlotFormat::byte_position(first + SLOTS_PER_LINE));
+        for position in first..first + SLOTS_PER_LINE {
+            let word = self.slots.load(SlotFormat::byte_position(position), Ordering::Relaxed); // a hint
+            let slot = self.format.unpack(word);
+            if slot.sequence == self.wanted_at(position) && self.is_possible(slot.block) {
+                tell(slot.block);
+            }
+        }
     }
 
     /// Orders what this participant did before what it looks at next, so that no answer is older than its own

@@ -1,6 +1,6 @@
 //! What a participant does at its place: send, receive, let go of what was read, clean up behind the dead, count.
 
-use crate::blocking::Place;
+use crate::blocking::{Attached, Place};
 use crate::error::{Error, Result};
 use crate::mpmc::claim::{CleanUp, add_one};
 use crate::mpmc::exchange::{Attempt, totals};
@@ -13,6 +13,10 @@ use shm_core::{Deadline, lock};
 
 /// Messages between two samples of how many are waiting.
 const SAMPLE_EVERY: u64 = 1024;
+
+/// Seats in one look whose holders the kernel is asked about although it has marked nothing: asking costs a system
+/// call, which takes the longer the more seats there are. The others' turn comes at the next looks.
+const ASKED_AT_ONCE: u64 = 16;
 
 /// A block with a message that was received.
 #[derive(Clone, Copy, Debug)]
@@ -30,7 +34,7 @@ impl Seated {
         self.watch()?;
         match self.exchange.attempt() {
             Ok(Attempt::Exchanged) => {
-                add_one(&self.seat.sent);
+                self.sent();
                 Ok(true)
             }
             Ok(_) => Ok(false),
@@ -44,7 +48,7 @@ impl Seated {
     pub(crate) fn send_plainly(&mut self) -> bool {
         let sent = self.is_ready() && self.is_calm() && self.exchange.exchange_plainly(|_| true);
         if sent {
-            add_one(&self.seat.sent);
+            self.sent();
         }
         sent
     }
@@ -62,6 +66,16 @@ impl Seated {
         }
         self.received();
         Some(Handed { block: self.exchange.block(), again: false })
+    }
+
+    /// Counts a message that was just sent. Has the blocks fetched that come into the hand some messages later: their
+    /// receivers have read them, and each exchange would wait until what is written into one has got its line.
+    #[inline(always)]
+    fn sent(&mut self) {
+        add_one(&self.seat.sent);
+        if self.exchange.begins_line() {
+            self.exchange.look_ahead(|block| self.blocks.will_write(block));
+        }
     }
 
     /// Counts a message that was just received, and wakes who waits for its space.
@@ -86,6 +100,9 @@ impl Seated {
     #[inline]
     pub(crate) fn receive_up_to(&mut self, longest: usize) -> Result<Option<Handed>> {
         self.sound()?;
+        if self.handed_out {
+            self.let_go(); // a view that was forgotten instead of dropped was handed out all the same
+        }
         if self.inherited || self.adopted.is_some() {
             return self.hand_out_again(longest).map(Some);
         }
@@ -156,17 +173,22 @@ impl Seated {
         }
     }
 
-    /// Cleans up behind everybody who died, as the kernel says. Whether a message is to be handed out again now.
-    pub(super) fn clean_up(&mut self) -> Result<bool> {
+    /// Cleans up behind everybody who died, as the kernel says: it is asked about all, or about those whose turn it is
+    /// and those whose life words do not say *alive*. Whether a message is to be handed out again now.
+    pub(super) fn clean_up(&mut self, all: bool) -> Result<bool> {
         let adopts = self.geometry.redelivery && !self.role.sends();
         let mut cleaned = false;
+        let (first, seats) = (self.turn, self.geometry.participants);
+        let asked = if all { seats } else { ASKED_AT_ONCE };
+        self.turn = (first + asked) % seats;
         for seat in self.claims.roster.seats() {
             if seat == self.seat.index || self.adopted.is_some_and(|(adopted, _)| adopted == seat) {
                 continue;
             }
             let wanted = adopts && !self.inherited && self.adopted.is_none();
             let message = wanted && self.claims.has_message(seat)?;
-            if !message && !self.claims.is_left_behind(&self.object, seat)? {
+            let in_turn = (seat + seats - first) % seats < asked;
+            if !message && !self.claims.is_left_behind(&self.object, seat, in_turn)? {
                 continue;
             }
             if !self.claims.lock(&self.object, seat)? {
@@ -231,7 +253,7 @@ impl Seated {
 
     /// A sender begins to wait for space, or goes on waiting if it has sent nothing since it began.
     pub(crate) fn count_full_wait(&mut self) {
-        let sent = self.exchange.cursor();
+        let sent = self.progress();
         if self.waited_at.replace(sent) != Some(sent) {
             add_one(&self.seat.full_waits);
         }

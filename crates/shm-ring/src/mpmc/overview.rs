@@ -33,7 +33,7 @@ pub(crate) fn traffic(object: &Object, region: &Region, geometry: &Geometry) -> 
             traffic.limbo += u64::from(hand.expected.is_some() || uncounted);
             continue;
         }
-        let alive = !Roster::is_dead(object, seat, tenure)?;
+        let alive = !roster.is_dead(object, seat, tenure)?;
         traffic.limbo += u64::from(!alive);
         traffic.participants.push(Participant {
             role: tenure.role(),

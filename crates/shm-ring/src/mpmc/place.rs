@@ -5,19 +5,20 @@ use crate::attach::{Content, Mapped, Mode, Settings};
 use crate::blocking::Place;
 use crate::error::{End, Error, Result, Role};
 use crate::layout::mpmc::{DATA_WAIT_OFFSET, NOTICE_OFFSET, Parts, SPACE_WAIT_OFFSET};
-use crate::layout::{Geometry, NOTICE_POISONED, NOTICE_REMOVED};
+use crate::layout::{Geometry, NOTICE_POISONED};
 use crate::mpmc::block::Blocks;
 use crate::mpmc::claim::{Claims, CleanUp, OwnSeat};
 use crate::mpmc::exchange::Exchange;
 use crate::mpmc::seat::raise;
 use crate::restart::Flusher;
+use crate::standing::Standing;
 use crate::wait::WaitCounts;
 use crate::wait::crowd::Crowd;
 use crate::wait::patience::Patience;
 use crate::wait::sparse::SparseLooks;
 use crate::wait::vigil::Vigil;
 use shm_core::sync::Ordering;
-use shm_core::{Deadline, Guard, Identity, Life, Object, Word};
+use shm_core::{Deadline, Identity, Life, Object, Word};
 
 /// Calls of a sender without a look at the clock, at most.
 const SKIPS_MAX: u32 = 15;
@@ -46,9 +47,8 @@ pub(crate) struct Seated {
     pub(super) instance: Identity,
     pub(super) settings: Settings,
     pub(super) content: Content,
-    pub(super) guard: Guard,
+    pub(super) standing: Standing,
     pub(super) closed: bool,
-    pub(super) corrupt: Option<&'static str>,
     /// Whether the other role's end concerns this participant.
     pub(super) tell_ends: bool,
     /// The other role's `joins` at the last end that this participant was told.
@@ -62,6 +62,8 @@ pub(crate) struct Seated {
     /// A message was handed out and is not read yet.
     pub(super) handed_out: bool,
     pub(super) vigil: Vigil,
+    /// The first of the seats whose turn it is when this participant cleans up.
+    pub(super) turn: u64,
     /// When a sender that asks for its receivers' ends looks at the clock.
     pub(super) clock: SparseLooks,
     /// The comings and goings of the other role when those under vigil were looked up.
@@ -96,7 +98,7 @@ impl Seated {
         let notice: Word<u32> = parts.common.word(NOTICE_OFFSET)?;
         let poison = |error: Error| {
             if matches!(error, Error::Corrupt(_)) {
-                notice.fetch_or(NOTICE_POISONED, Ordering::Relaxed); // a hint, see `ready`
+                notice.fetch_or(NOTICE_POISONED, Ordering::Relaxed); // a hint, see `is_ready`
             }
             error
         };
@@ -136,9 +138,8 @@ impl Seated {
             instance,
             settings: settings.clone(),
             content: *content,
-            guard: Guard::new(),
+            standing: Standing::new(),
             closed: false,
-            corrupt: None,
             tell_ends: !role.sends() || settings.require_peer,
             told,
             events,
@@ -146,6 +147,7 @@ impl Seated {
             inherited: cleaned == CleanUp::Unread,
             handed_out: false,
             vigil: Vigil::new(settings.backstop),
+            turn: 0,
             watched: None,
             clock: SparseLooks::new(SKIPS_MAX),
             next_sample: 0,
@@ -184,8 +186,7 @@ impl Seated {
     #[inline(always)]
     pub(crate) fn is_ready(&self) -> bool {
         // A hint: whoever leaves a notice wakes us as well.
-        let notices = self.notice.load(Ordering::Relaxed); // as just said
-        notices == 0 && self.corrupt.is_none() && !self.guard.is_forked()
+        self.standing.is_ready(self.notice.load(Ordering::Relaxed)) // as just said
     }
 
     /// What stands against any further call.
@@ -197,8 +198,7 @@ impl Seated {
     /// As [`is_ready`](Self::is_ready), for a side that first receives what was sent: only garbage stands against that.
     #[inline(always)]
     pub(crate) fn is_sound(&self) -> bool {
-        let notices = self.notice.load(Ordering::Relaxed); // a hint, as in `is_ready`
-        notices & NOTICE_POISONED == 0 && self.corrupt.is_none() && !self.guard.is_forked()
+        self.standing.is_sound(self.notice.load(Ordering::Relaxed)) // a hint, as in `is_ready`
     }
 
     /// What stands against receiving what was sent.
@@ -230,12 +230,14 @@ impl Seated {
         Ok(())
     }
 
-    /// What stands against any further call, the other role's end included, as far as the kernel can say now.
-    pub(crate) fn check(&mut self) -> Result<()> {
-        self.not_ready()?;
-        match self.unheard_end(true).map_err(|error| self.judge(error))? {
-            Some((number, end)) => Err(self.tell(number, end)),
-            None => Ok(()),
+    /// A sender's call had sent something when it was told of an end, and says how much: the next call tells the end,
+    /// unless a receiver has come meanwhile. `told` is the end that was told last before that.
+    #[cold]
+    pub(super) fn tell_again(&mut self, told: u64) {
+        if self.told != told {
+            self.told = told;
+            self.clock.look_next();
+            self.vigil.look_soon(false);
         }
     }
 
@@ -254,12 +256,12 @@ impl Seated {
     /// Whether this handle is this process's own, and not the copy that a fork made in a child.
     #[inline(always)]
     pub(crate) fn ours(&self) -> Result<()> {
-        if self.guard.is_forked() { Err(Error::Forked) } else { Ok(()) }
+        self.standing.ours()
     }
 
     /// Whether this is the copy of a handle that a fork made in a child. The seat is the parent's.
     pub(crate) fn is_forked_copy(&self) -> bool {
-        self.guard.is_forked()
+        self.standing.is_forked_copy()
     }
 
     /// Leaves, having said all there was to say.
@@ -334,35 +336,22 @@ impl Place for Seated {
 
     #[cold]
     fn not_ready(&mut self) -> Result<()> {
-        self.ours()?;
-        let notices = self.notice.load(Ordering::Relaxed); // a hint, see `ready`
-        if self.corrupt.is_none() && notices & NOTICE_POISONED != 0 {
-            self.corrupt = Some("a participant has found it so"); // for good, whatever becomes of the word
-        }
-        if let Some(what) = self.corrupt {
-            Err(Error::Corrupt(what))
-        } else if notices & NOTICE_REMOVED != 0 {
-            Err(Error::Detached)
-        } else {
-            Ok(())
-        }
+        let notices = self.notice.load(Ordering::Relaxed); // a hint, see `is_ready`
+        self.standing.not_ready(notices, "a participant has found it so")
     }
 
     #[cold]
     fn judge(&mut self, error: Error) -> Error {
-        if let Error::Corrupt(what) = error
-            && self.corrupt.is_none()
-        {
-            self.corrupt = Some(what);
-            self.notice.fetch_or(NOTICE_POISONED, Ordering::Relaxed); // a hint, see `ready`
+        if self.standing.finds_garbage(&error) {
+            self.notice.fetch_or(NOTICE_POISONED, Ordering::Relaxed); // a hint, see `is_ready`
             self.theirs.announce();
             self.ours.announce();
         }
         error
     }
 
-    fn tend(&mut self) -> Result<bool> {
-        self.clean_up()
+    fn tend(&mut self, all: bool) -> Result<bool> {
+        self.clean_up(all)
     }
 }
 

@@ -175,8 +175,14 @@ impl Roster {
     }
 
     /// Whether somebody who sat on the seat when its tenure was read has died: asks the kernel.
-    pub(crate) fn is_dead(object: &Object, seat: u64, tenure: Tenure) -> Result<bool> {
-        Ok(tenure.is_sitting() && lock::is_free(object, lock_byte(seat))?)
+    pub(crate) fn is_dead(&self, object: &Object, seat: u64, tenure: Tenure) -> Result<bool> {
+        if !tenure.is_sitting() || !lock::is_free(object, lock_byte(seat))? {
+            return Ok(false);
+        }
+        // The lock was free: whoever held it has stored its last, and this makes us see it. Who left in good order
+        // since the tenure was read is not dead.
+        fence(Ordering::Acquire); // F20 pairs with R10 R11 R12 R13
+        Ok(self.tenure(seat)? == tenure)
     }
 
     /// Whether all of `role` are gone, and how those ended whose tenures are numbered above `after`. Without
@@ -190,7 +196,7 @@ impl Roster {
     ) -> Result<Option<Absence>> {
         for _ in 0..LOOKS {
             let joins = words.joins.load(Ordering::Acquire); // A17 pairs with X6
-            let Some(mut end) = self.worst_end(role, after, kernel)? else {
+            let Some(mut end) = self.worst_end(role, after, joins, kernel)? else {
                 return Ok(None);
             };
             // Raised before the seats that it speaks of were taken over.
@@ -210,7 +216,9 @@ impl Roster {
         Ok(None) // they come faster than can be looked: somebody is there
     }
 
-    fn worst_end(&self, role: Role, after: u64, kernel: Option<&Object>) -> Result<Option<End>> {
+    /// The worst end of the tenures above `after` that had begun when `joins` was read. Whoever was killed before it
+    /// had joined has a number that is still to come: it is told of with that one.
+    fn worst_end(&self, role: Role, after: u64, joins: u64, kernel: Option<&Object>) -> Result<Option<End>> {
         let mut worst = End::Closed;
         for seat in self.seats() {
             let tenure = self.tenure(seat)?;
@@ -222,11 +230,11 @@ impl Roster {
                 TENURE_DROPPED => End::Dropped,
                 TENURE_DIED => End::Died,
                 _ => match kernel {
-                    Some(object) if Self::is_dead(object, seat, tenure)? => End::Died,
+                    Some(object) if self.is_dead(object, seat, tenure)? => End::Died,
                     _ => return Ok(None),
                 },
             };
-            if tenure.number > after {
+            if tenure.number > after && tenure.number <= joins {
                 worst = worst.max(end);
             }
         }
@@ -322,6 +330,7 @@ mod tests {
     #[test]
     fn ends_of_earlier_tenures_are_told_as_well() {
         let room = Room::new();
+        room.senders.joins.store(9, Ordering::Relaxed); // one thread
         room.set(0, 9, TENURE_CLOSED, false);
         room.senders.last_dropped.store(5, Ordering::Relaxed); // one thread
         assert_eq!((room.end(4), room.end(5)), (Some(End::Dropped), Some(End::Closed)));
@@ -333,6 +342,12 @@ mod tests {
         room.set(1, 8, TENURE_DIED, false);
         room.senders.last_died.store(0, Ordering::Relaxed); // one thread
         assert_eq!(room.end(4), Some(End::Died), "a drop does not hide a death");
+        // Nor is a death told of twice: with those who had joined before it could, and with those after it.
+        room.senders.joins.store(7, Ordering::Relaxed); // one thread
+        room.senders.last_dropped.store(0, Ordering::Relaxed); // one thread
+        assert_eq!(room.end(4), Some(End::Closed), "it has not joined");
+        room.senders.joins.store(8, Ordering::Relaxed); // one thread
+        assert_eq!(room.end(7), Some(End::Died));
     }
 
     #[test]

@@ -45,6 +45,38 @@ impl Seated {
         self.send_waiting(deadline)
     }
 
+    /// Sends a message for each item, which `fill` writes into the block in hand, waiting for space as long as it
+    /// takes, and wakes receivers once for all of them; how many were sent. When one can not be, those before it are,
+    /// and the next call says why.
+    ///
+    /// # Errors
+    /// What stands against the first.
+    pub(crate) fn send_each<I>(
+        &mut self,
+        items: &[I],
+        fill: impl Fn(&Self, &I) -> Result<()>,
+    ) -> Result<usize> {
+        let (mut sent, told) = (0, self.told);
+        for item in items {
+            let result = fill(self, item).and_then(|()| match self.send() {
+                Ok(true) => Ok(()),
+                // Before we sleep, those who could make space must know that there is something to receive.
+                Ok(false) => self.send_until(Deadline::NEVER),
+                Err(error) => Err(error),
+            });
+            match result {
+                Ok(()) => sent += 1,
+                Err(error) if sent == 0 => return Err(error),
+                Err(_) => {
+                    self.tell_again(told);
+                    break;
+                }
+            }
+        }
+        self.notify();
+        Ok(sent)
+    }
+
     #[inline(never)]
     fn send_closely(&mut self) -> Result<()> {
         if self.attempt_to_send()?.is_some() {

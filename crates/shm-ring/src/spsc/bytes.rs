@@ -20,7 +20,8 @@
 //! A look that is not to be the last (peek) leaves the ledger alone until it is taken.
 //!
 //! Whoever has taken everything withholds nothing: `head` is stored when the lag reaches an eighth of
-//! the ring *or nothing more is published*, so that an empty ring takes the longest message.
+//! the ring *or nothing more is published*, so that an empty ring takes the longest message. (Behind a
+//! message that had to be waited for, it is stored without a look at what is published.)
 //!
 //! The rules and their kills are model-checked; see `docs/crash.md`.
 

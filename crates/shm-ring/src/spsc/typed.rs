@@ -46,8 +46,9 @@ pub(crate) struct Writer<T> {
     head: ReadWord<u64>,
     /// Values published.
     sent: u64,
-    /// `head` as last seen. It only grows, so what it allows stays allowed.
-    seen_head: u64,
+    /// Up to here values may be published: `head` as last seen and the capacity. It only grows, so what it allows stays
+    /// allowed.
+    limit: u64,
 }
 
 impl<T> Writer<T> {
@@ -63,34 +64,34 @@ impl<T: NoUninit> Writer<T> {
         let sent = tail.load(Ordering::Relaxed); // its last writer let go of the seat we hold
         let seen_head = head.load(Ordering::Acquire); // A7 pairs with R6
         check(capacity, seen_head, sent)?;
-        Ok(Self { slots: parts.data.values(capacity)?, capacity, tail, head, sent, seen_head })
+        let limit = seen_head + capacity;
+        Ok(Self { slots: parts.data.values(capacity)?, capacity, tail, head, sent, limit })
     }
 
     /// Slots that may be written; `head` is looked at only when fewer are known than are wanted.
     #[inline]
     fn room(&mut self, wanted: usize) -> Result<u64> {
-        let room = self.capacity - (self.sent - self.seen_head);
+        let room = self.limit - self.sent;
         if room >= self.capacity.min(wanted as u64) { Ok(room) } else { self.look_at_head() }
     }
 
     #[inline(never)]
     fn look_at_head(&mut self) -> Result<u64> {
         let head = self.head.load(Ordering::Acquire); // A8 pairs with R6
-        if head < self.seen_head {
+        if head < self.limit - self.capacity {
             return Err(Error::Corrupt("the consumer's head moved backwards"));
         }
         check(self.capacity, head, self.sent)?;
-        self.seen_head = head;
-        Ok(self.capacity - (self.sent - head))
+        self.limit = head + self.capacity;
+        Ok(self.limit - self.sent)
     }
 
     /// Sends a value if there is room as far as is known. Otherwise nothing is done, and `false`.
     #[inline(always)]
     pub(crate) fn send_plainly(&mut self, value: &T) -> bool {
-        let waiting = self.sent - self.seen_head;
-        let has_room = waiting < self.capacity;
+        let has_room = self.sent < self.limit;
         if has_room {
-            if size_of::<T>() >= BYTES_AHEAD_MIN && waiting + VALUES_AHEAD < self.capacity {
+            if size_of::<T>() >= BYTES_AHEAD_MIN && self.sent + VALUES_AHEAD < self.limit {
                 self.slots.will_write(self.sent + VALUES_AHEAD);
             }
             self.slots.write(self.sent, value);

@@ -78,7 +78,7 @@ impl Vigil {
         if marked {
             self.suspicion = Some((PROBE.0, Deadline::after(SUSPICION)));
         }
-        self.next_probe = Deadline::now();
+        self.next_probe = Deadline::about_now(); // passed for those as well who look at the coarse clock
     }
 
     /// Nobody is suspected any more: whoever was is known to be dead, or alive.

@@ -7,6 +7,10 @@ use std::io::Write;
 use std::process::{Child, Command, Stdio};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+/// After this long what has not happened is taken to happen never.
+pub(crate) const FUSE: Duration = Duration::from_secs(300);
 
 /// A ring's name, removed with whatever has it when this goes out of scope, after a failure too. In which kind of
 /// memory the ring is, `SHMRING_TEST_MEMORY` says: `posix` (the default), `file` or `sysv`.

@@ -4,7 +4,7 @@ use shm_core::sysv::{self, Key, Segment};
 use shm_core::{Access, Directory, Error, Name, Options, Place, Removal};
 use shm_tests::segments::begin;
 use shm_tests::{Scratch, Segments, Test, peer, tests};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 const BYTES: u64 = 5000;
 
@@ -13,6 +13,8 @@ pub(crate) fn tests() -> Vec<Test> {
         a_dead_creators_segment_makes_way,
         a_strangers_segment_is_never_touched,
         a_living_creators_segment_is_waited_for,
+        a_creator_that_takes_long_is_waited_for,
+        a_segment_that_loses_its_mark_is_given_a_moment,
         creators_killed_anywhere_leave_nothing_in_the_way,
         removers_killed_anywhere_leave_nothing_in_the_way,
         a_segment_that_was_removed_alone_is_not_found,
@@ -98,8 +100,64 @@ fn a_living_creators_segment_is_waited_for() {
     let (options, name) = locate(key, scratch.directory());
     let refused = options.create(&name, BYTES).unwrap_err();
     assert!(matches!(refused, Error::NotAnObject { .. }), "{refused}");
+    assert!(refused.to_string().contains("whose creator has not finished it"), "{refused}");
     creator.kill();
     comes_and_goes(key, scratch.directory());
+}
+
+/// Role, with the arguments key and directory: creates an object, and stands still in the middle of that until told.
+pub(crate) fn create_when_told(arguments: &[String]) {
+    begin();
+    let (options, name) = locate(key_of(&arguments[0]), &arguments[1]);
+    let object = options.create_with(&name, BYTES, |region| {
+        peer::say("in the middle");
+        peer::listen();
+        region.copy_in(0, b"whole")
+    });
+    object.unwrap();
+    peer::say("created");
+    peer::stay();
+}
+
+/// It may be held up for longer than anybody waits for a stranger's segment.
+fn a_creator_that_takes_long_is_waited_for() {
+    let (scratch, mut segments) = (Scratch::private(), Segments::new());
+    let key = segments.key();
+    let mut creator = segments.start("create when told", &[&key.to_string(), scratch.directory()]);
+    creator.expect("in the middle");
+    let (options, name) = locate(key, scratch.directory());
+    std::thread::scope(|scope| {
+        let opener = scope.spawn(|| options.open_or_create(&name, BYTES));
+        std::thread::sleep(Duration::from_secs(1));
+        creator.tell("go on");
+        creator.expect("created");
+        let (object, birth) = opener.join().unwrap().unwrap();
+        assert_eq!(birth, shm_core::Birth::Opened);
+        assert_eq!(&object.map(Access::ReadOnly).unwrap().read_value::<[u8; 5]>(0).unwrap(), b"whole");
+    });
+    creator.finish();
+    options.unlink(&name).unwrap();
+}
+
+/// However long it was waited for before: its companion may come, or it may go, in this moment.
+fn a_segment_that_loses_its_mark_is_given_a_moment() {
+    let (scratch, mut segments) = (Scratch::private(), Segments::new());
+    let key = segments.key();
+    let mut creator = segments.start("make a bare segment", &[&key.to_string(), "0701", ""]);
+    creator.expect("made");
+    let (options, name) = locate(key, scratch.directory());
+    std::thread::scope(|scope| {
+        let waiting = scope.spawn(|| (options.create(&name, BYTES).unwrap_err().to_string(), Instant::now()));
+        std::thread::sleep(Duration::from_secs(1));
+        let lost = Instant::now();
+        Segment::open(key).unwrap().set(None, None, Some(0o600)).unwrap();
+        let (refused, then) = waiting.join().unwrap();
+        assert!(refused.contains("without a companion"), "{refused}");
+        assert!(then.duration_since(lost) >= Duration::from_millis(200), "{:?}", then.duration_since(lost));
+    });
+    creator.tell("end");
+    creator.finish();
+    Segment::open(key).unwrap().remove().unwrap();
 }
 
 /// Role, with the arguments key and directory: creates and removes for ever.

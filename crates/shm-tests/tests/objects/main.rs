@@ -41,6 +41,7 @@ const ROLES: &[(&str, Role)] = &[
     ("fork while opening", forked::fork_while_opening),
     ("fork with a full table", forked::fork_with_a_full_table),
     ("make a bare segment", companions::make_a_bare_segment),
+    ("create when told", companions::create_when_told),
     ("come and go", companions::come_and_go),
     ("race to an object in a segment", companions::race_to_an_object_in_a_segment),
     ("answer in a segment", segments::answer_in_a_segment),

@@ -3,8 +3,8 @@
 use crate::message::{content, number, value};
 use shm_core::{Access, Name};
 use shm_ring::{
-    Consumer, Deadline, Directory, End, Error, Participant, Producer, Role, TypedConsumer, TypedProducer,
-    inspect,
+    Consumer, Deadline, Directory, End, Error, Participant, Producer, Role, Status, TypedConsumer,
+    TypedProducer, inspect,
 };
 use shm_tests::{Peer, Rings, Test, peer, tests};
 use std::time::Duration;
@@ -27,10 +27,20 @@ fn a_moment(kill: u64) {
     std::thread::sleep(Duration::from_micros(kill.wrapping_mul(0x9E37_79B9) % 1500));
 }
 
+/// Of one kill in four: waits until a count of the ring has grown by some. However slow the machine is, and whoever
+/// runs first, the kills are in the middle of something.
+fn await_progress(kill: u64, name: &str, count: fn(&Status) -> u64, from: u64) {
+    let fuse = Deadline::after(shm_tests::FUSE);
+    while kill % 4 == 1 && count(&inspect(name).unwrap()) < from + 8 {
+        assert!(!fuse.has_passed(), "nothing goes on");
+        std::thread::yield_now();
+    }
+}
+
 /// Role: sends numbered messages in every way there is, going on at the number that the ring says.
 pub(crate) fn produce_for_ever(arguments: &[String]) {
     let name = &arguments[0];
-    let mut producer = Producer::builder(name).attach_timeout(Duration::from_secs(30)).open().unwrap();
+    let mut producer = Producer::builder(name).attach_timeout(shm_tests::FUSE).open().unwrap();
     let mut next = inspect(name).unwrap().sent;
     peer::say("sending");
     loop {
@@ -81,8 +91,10 @@ fn what_a_killed_producer_sent_is_read_and_its_successor_goes_on() {
         if kill % 4 > 0 {
             producer.expect("sending");
         }
+        let (ring, sent) = (name.clone(), next);
         let killer = std::thread::spawn(move || {
             a_moment(kill);
+            await_progress(kill, ring.as_str(), |status| status.sent, sent);
             producer.kill();
         });
         // Killed before it sat down, it was never there, and nobody is told.
@@ -106,7 +118,7 @@ fn what_a_killed_producer_sent_is_read_and_its_successor_goes_on() {
 
 /// Role: as `produce for ever`, with values.
 pub(crate) fn produce_values_for_ever(arguments: &[String]) {
-    let builder = TypedProducer::<[u64; 3]>::builder(&arguments[0]).attach_timeout(Duration::from_secs(30));
+    let builder = TypedProducer::<[u64; 3]>::builder(&arguments[0]).attach_timeout(shm_tests::FUSE);
     let mut producer = builder.open().unwrap();
     let mut next = inspect(&arguments[0]).unwrap().sent;
     peer::say("sending");
@@ -150,7 +162,7 @@ pub(crate) fn consume_and_note(arguments: &[String]) {
     let (ring, notes) = (&arguments[0], Name::new(&arguments[1]).unwrap());
     let notes =
         shm_core::Options::new().open(&notes, Access::ReadWrite).unwrap().map(Access::ReadWrite).unwrap();
-    let mut consumer = Consumer::builder(ring).attach_timeout(Duration::from_secs(30)).open().unwrap();
+    let mut consumer = Consumer::builder(ring).attach_timeout(shm_tests::FUSE).open().unwrap();
     // What the dead one noted, and what it was handed: the same, or one more that it held.
     let noted: u64 = notes.read_value(0).unwrap();
     let mut next = inspect(ring).unwrap().received;
@@ -189,12 +201,14 @@ fn a_killed_consumers_successor_goes_on_behind_what_was_handed_out() {
     let mut producer = Producer::builder(name.as_str()).capacity(4096).create().unwrap();
     let mut sent = 0;
     for kill in 0..KILLS {
+        let (ring, received) = (name.clone(), inspect(name.as_str()).unwrap().received);
         let mut consumer = Peer::start("consume and note", &[name.as_str(), notes.as_str()]);
         let killer = std::thread::spawn(move || {
             if kill % 4 > 0 {
                 consumer.expect("receiving");
             }
             a_moment(kill);
+            await_progress(kill, ring.as_str(), |status| status.received, received);
             consumer.kill();
         });
         while !killer.is_finished() {

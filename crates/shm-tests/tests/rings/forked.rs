@@ -8,7 +8,6 @@ use shm_ring::{
 };
 use shm_tests::process::{self, Fork, await_child};
 use shm_tests::{Peer, Ring, Rings, Test, peer, tests};
-use std::time::Duration;
 
 pub(crate) fn tests() -> Vec<Test> {
     tests![
@@ -49,7 +48,7 @@ fn copies_of_handles_answer_with_an_error_and_change_nothing() {
         }
         let before: Vec<Vec<u8>> = names.iter().map(Ring::bytes).collect();
         let child = process::fork(how, || {
-            let soon = Duration::from_secs(60);
+            let soon = shm_tests::FUSE;
             forked![
                 producer.send(b"x"),
                 producer.try_send(b"x"),

@@ -11,7 +11,7 @@ pub(crate) const CAPACITY_SLOTS: u64 = 8;
 /// The longest message of all: it fits an empty ring wherever the next one goes.
 pub(crate) const LONGEST: usize = 120;
 /// How long a process tries to take a seat that is to come free.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
+pub(crate) const PATIENCE: Duration = shm_tests::FUSE;
 
 /// What rings of values carry.
 pub(crate) type Value = [u64; 3];

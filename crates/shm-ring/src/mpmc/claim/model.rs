@@ -69,6 +69,7 @@ fn gone(name: &str, closed: Option<bool>, end: End, kernel: bool) {
 #[test]
 fn what_the_gone_have_sent_is_there() {
     gone("claim, closed", Some(true), End::Closed, false);
+    gone("claim, closed, and the kernel is asked", Some(true), End::Closed, true);
     gone("claim, dropped", Some(false), End::Dropped, false);
     gone("claim, died", None, End::Died, true);
 }

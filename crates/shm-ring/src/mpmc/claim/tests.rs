@@ -57,7 +57,7 @@ fn a_death_is_noted_once_and_for_the_role_that_it_was() {
         let room = Room::new(false);
         room.claims.words(role).joins.store(5, Ordering::Relaxed); // one thread
         room.set(1, 5, TENURE_JOINED, !role.sends());
-        assert!(room.claims.is_left_behind(&room.object, 1).unwrap());
+        assert!(room.claims.is_left_behind(&room.object, 1, true).unwrap());
         for _ in 0..2 {
             assert_eq!(room.claims.clean_up(1).unwrap(), CleanUp::Ready);
             let tenure = room.claims.roster.tenure(1).unwrap();
@@ -65,7 +65,19 @@ fn a_death_is_noted_once_and_for_the_role_that_it_was() {
             assert_eq!((room.died(role), room.leaves(role)), (5, 1));
             assert_eq!((room.died(other), room.leaves(other)), (0, 0));
         }
-        assert!(!room.claims.is_left_behind(&room.object, 1).unwrap());
+        assert!(!room.claims.is_left_behind(&room.object, 1, true).unwrap());
+    }
+}
+
+/// The kernel is asked about a seat if it would have marked no death there, or has, and otherwise in turn.
+#[test]
+fn a_seat_without_a_mark_is_asked_about_in_turn() {
+    for (life, out_of_turn) in [(0_u32, true), (0xC000_0000, true), (0x8000_0001, false)] {
+        let room = Room::new(false);
+        room.set(1, 5, TENURE_JOINED, true);
+        room.claims.parts.seats.write_value(seat_offset(1) + LIFE_OFFSET, &life).unwrap();
+        let behind = |in_turn| room.claims.is_left_behind(&room.object, 1, in_turn).unwrap();
+        assert_eq!((behind(true), behind(false)), (true, out_of_turn), "{life:x}");
     }
 }
 
@@ -86,7 +98,7 @@ fn whoever_left_is_not_cleaned_up_behind() {
     for state in [TENURE_CLOSED, TENURE_DROPPED] {
         let room = Room::new(false);
         room.set(1, 5, state, false);
-        assert!(!room.claims.is_left_behind(&room.object, 1).unwrap());
+        assert!(!room.claims.is_left_behind(&room.object, 1, true).unwrap());
         assert_eq!(room.claims.clean_up(1).unwrap(), CleanUp::Ready);
         assert_eq!(room.claims.roster.tenure(1).unwrap().state, state);
         assert_eq!((room.died(Role::Sender), room.leaves(Role::Sender)), (0, 0));
@@ -110,7 +122,7 @@ fn a_message_in_a_dead_hand_is_counted_or_kept() {
             assert_eq!(room.claims.clean_up(1).unwrap(), answer);
             assert_eq!((room.hand(1), room.lost(1)), (hand, lost));
             assert_eq!(room.claims.has_message(1).unwrap(), redelivery);
-            assert!(!room.claims.is_left_behind(&room.object, 1).unwrap());
+            assert!(!room.claims.is_left_behind(&room.object, 1, true).unwrap());
         }
     }
 }
@@ -128,7 +140,7 @@ fn a_clean_up_that_was_not_finished_is_seen() {
             let room = Room::new(redelivery);
             room.set(1, 1, TENURE_DIED, true);
             room.set_hand(1, hand);
-            assert_eq!(room.claims.is_left_behind(&room.object, 1).unwrap(), expected, "{hand:?}");
+            assert_eq!(room.claims.is_left_behind(&room.object, 1, true).unwrap(), expected, "{hand:?}");
             assert_eq!(room.claims.has_message(1).unwrap(), redelivery && hand.unread);
         }
     }

@@ -25,6 +25,8 @@ pub(crate) struct Reader {
     last_bytes: u64,
     /// `head` as stored.
     released: u64,
+    /// Nothing was there before the message that comes next, and likely nothing is behind it.
+    was_drained: bool,
     /// Where the published records ended when we came: a tenure that begins before this began before us.
     came_at: u64,
 }
@@ -55,6 +57,7 @@ impl Reader {
             looked: at,
             last_bytes: 0,
             released: at,
+            was_drained: false,
             came_at: tail,
         })
     }
@@ -125,8 +128,9 @@ impl Reader {
     }
 
     /// Whether nothing is published behind what was looked at, as far as is seen.
+    #[inline(always)]
     pub(crate) fn is_drained(&self) -> bool {
-        self.words.load(self.looked, Ordering::Relaxed) == 0 // a hint, for statistics
+        self.words.load(self.looked, Ordering::Relaxed) == 0 // a hint: a look at it follows, if it matters
     }
 
     /// Whether nothing is published behind what was handed out.
@@ -134,6 +138,11 @@ impl Reader {
         let at = self.position();
         let word = self.words.load(at, Ordering::Relaxed); // nothing is read because of it
         Ok(record::decode(word, at, self.capacity)? == Found::Nothing)
+    }
+
+    /// Notes that nothing is published behind what was handed out.
+    pub(crate) fn note_drained(&mut self) {
+        self.was_drained = true;
     }
 
     /// Notes that a message was looked at: the next look goes behind it.
@@ -172,12 +181,19 @@ impl Reader {
         if lag == 0 {
             return false;
         }
-        let more_waits = self.words.load(at, Ordering::Relaxed) != 0; // a hint: it decides nothing but when
-        if more_waits && lag < self.capacity / RELEASE_PART {
+        // The next header is looked at only if nothing else decides: where messages are answered one by one, its line
+        // is still the producer's, and the answer would wait for it.
+        let likely_drained = core::mem::take(&mut self.was_drained);
+        if lag < self.capacity / RELEASE_PART && !likely_drained && self.more_waits(at) {
             return false;
         }
         self.release_all();
         true
+    }
+
+    #[inline(always)]
+    fn more_waits(&self, at: u64) -> bool {
+        self.words.load(at, Ordering::Relaxed) != 0 // a hint: it decides nothing but when
     }
 
     /// Gives all space up to the cursor back. Nobody looks at what lies there any more: the loads of the

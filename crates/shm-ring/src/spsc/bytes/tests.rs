@@ -188,6 +188,23 @@ fn less_than_an_eighth_is_kept_while_more_waits() {
     assert_eq!(head(&parts), 16);
 }
 
+/// One who had to wait for a message likely has the last one there is, and does not look whether it has, once.
+#[test]
+fn who_had_to_wait_gives_space_back_at_once() {
+    let parts = Parts { data: Region::on_heap(128).unwrap(), ..parts() };
+    let mut writer = Writer::resume(&parts, 1).unwrap();
+    let mut reader = Reader::resume(&parts).unwrap();
+    (0..4).for_each(|_| send(&mut writer, 0).unwrap());
+    reader.note_drained();
+    assert!(!reader.release(), "nothing is to be given back");
+    receive(&mut reader);
+    assert!(reader.release(), "8 of 128, and 24 wait");
+    assert_eq!(head(&parts), 8);
+    receive(&mut reader);
+    assert!(!reader.release(), "that one was there");
+    assert_eq!(head(&parts), 8);
+}
+
 /// What was looked at and not taken comes again, and a look stops where what is not released begins.
 #[test]
 fn looks_go_no_further_than_one_lap() {
