@@ -2,7 +2,11 @@
 
 use super::*;
 use rustix::net::{SocketFlags, socketpair};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
+
+/// Held by tests that open hundreds of descriptors: a process may have no more than 1,024.
+static HUNDREDS: Mutex<()> = Mutex::new(());
 
 const KINDS: [SocketType; 3] = [SocketType::STREAM, SocketType::SEQPACKET, SocketType::DGRAM];
 
@@ -39,6 +43,7 @@ fn now() -> Deadline {
 
 #[test]
 fn descriptors_arrive_in_order() {
+    let _alone = HUNDREDS.lock().unwrap_or_else(PoisonError::into_inner);
     for kind in KINDS {
         let (ours, theirs) = pair(kind);
         for count in [0, 1, 2, 3, DESCRIPTORS_MAX] {
@@ -61,6 +66,7 @@ fn descriptors_arrive_in_order() {
 
 #[test]
 fn another_number_of_descriptors_is_refused_and_none_is_kept() {
+    let _alone = HUNDREDS.lock().unwrap_or_else(PoisonError::into_inner);
     let _closed = crate::fork::alone::nobody_starts();
     for kind in KINDS {
         for (sent, expected) in [(1, 0), (2, 1), (3, 1), (20, 1), (253, 2), (0, 1), (1, 2), (2, 253)] {
