@@ -184,13 +184,13 @@ mod tests {
     fn the_last_region_or_word_unmaps() {
         for way in [map as fn(u64) -> Result<Region>, dev_zero] {
             // Of this length nothing else is mapped: other tests map at the same time.
-            let region = way(777 * 4096).unwrap();
+            let region = way(777 * page_bytes() as u64).unwrap();
             let address = region.address();
             let length = |line: &str| -> Option<usize> {
                 let (from, to) = line.split_once(' ')?.0.split_once('-')?;
                 Some(usize::from_str_radix(to, 16).ok()? - usize::from_str_radix(from, 16).ok()?)
             };
-            let is_mapped = || line_of(address).is_some_and(|line| length(&line) == Some(777 * 4096));
+            let is_mapped = || line_of(address).is_some_and(|line| length(&line) == Some(777 * page_bytes()));
             let word = region.word::<u64>(8).unwrap();
             drop(region);
             assert!(is_mapped());
@@ -232,7 +232,7 @@ mod tests {
         // In ordinary ones, where there is no pool.
         let (region, page) = map_huge(5000, HugePages::of(2 << 20).or_ordinary()).unwrap();
         assert_eq!(region.bytes(), 5000);
-        assert!(page == 4096 || page == 2 << 20, "{page}");
+        assert!(page == page_bytes() as u64 || page == 2 << 20, "{page}");
         region.write_value(4999, &1_u8).unwrap();
     }
 }

@@ -168,13 +168,17 @@ impl Memfd {
 mod tests {
     use super::*;
     use crate::seal::{self, Seals};
+    use crate::system::page_bytes;
 
     #[test]
     fn an_object_is_zero_and_whole() {
         let object = Memfd::new("whole").create(5000).unwrap();
         let stat = object.stat().unwrap();
-        assert_eq!((stat.bytes, stat.allocated_bytes, stat.mode, stat.links), (5000, 8192, 0o600, 0));
-        assert_eq!(object.page_bytes().unwrap(), rustix::param::page_size() as u64);
+        let page_bytes = page_bytes() as u64;
+        let allocated_bytes = 5000_u64.next_multiple_of(page_bytes);
+        assert_eq!((stat.bytes, stat.allocated_bytes), (5000, allocated_bytes));
+        assert_eq!((stat.mode, stat.links), (0o600, 0));
+        assert_eq!(object.page_bytes().unwrap(), page_bytes);
         object.still_named().unwrap();
         object.attend().unwrap();
         let mut bytes = [9; 5000];
@@ -212,7 +216,7 @@ mod tests {
         let error = Memfd::new("odd").huge_pages(odd).create(1).unwrap_err();
         assert!(matches!(error, Error::NoSuchPageSize { page_bytes: 4_194_304, .. }), "{error}");
         let object = Memfd::new("odd").huge_pages(odd.or_ordinary()).create(1).unwrap();
-        assert_eq!((object.page_bytes().unwrap(), object.stat().unwrap().bytes), (4096, 1));
+        assert_eq!((object.page_bytes().unwrap(), object.stat().unwrap().bytes), (page_bytes() as u64, 1));
     }
 
     /// More than there are, however many that is.
@@ -226,6 +230,9 @@ mod tests {
             return; // as much of ordinary pages would be a lot
         }
         let object = Memfd::new("huge").huge_pages(huge.or_ordinary()).create(bytes).unwrap();
-        assert_eq!((object.page_bytes().unwrap(), object.stat().unwrap().bytes), (4096, bytes));
+        assert_eq!(
+            (object.page_bytes().unwrap(), object.stat().unwrap().bytes),
+            (page_bytes() as u64, bytes)
+        );
     }
 }
