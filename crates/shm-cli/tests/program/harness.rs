@@ -254,6 +254,8 @@ pub(crate) struct Unread {
 impl Unread {
     pub(crate) fn new() -> Self {
         let (reader, writer) = std::io::pipe().unwrap();
+        // Otherwise it holds sixteen pages, which may be a mebibyte.
+        rustix::pipe::fcntl_setpipe_size(&writer, 1 << 16).unwrap();
         Self { reader, writer }
     }
 

@@ -7,7 +7,9 @@ use shm_core::{Access, Directory, Holes, MapOptions, Name, Options};
 use shm_tests::Segments;
 use std::os::unix::fs::symlink;
 
-const PAGE: u64 = 4096;
+fn page_bytes() -> u64 {
+    rustix::param::page_size() as u64
+}
 const KEYS: [&str; 7] = ["address", "bytes", "command", "offset", "pid", "resident_bytes", "rights"];
 
 /// What `maps` prints. Other processes that may not be read are told, if this is not root.
@@ -40,7 +42,7 @@ fn a_ring_s_users_are_shown() {
     let found = of_process(&place, "ring", receiver.pid());
     let whole = found.iter().find(|mapping| mapping["offset"] == 0).unwrap();
     assert_eq!((&whole["command"], &whole["rights"]), (&"shmring".into(), &"rw-s".into()));
-    assert!(whole["resident_bytes"].as_u64().unwrap() >= PAGE, "it has read the header: {whole}");
+    assert!(whole["resident_bytes"].as_u64().unwrap() >= page_bytes(), "it has read the header: {whole}");
     let mapped: u64 = found.iter().map(|mapping| mapping["bytes"].as_u64().unwrap()).sum();
     assert!(mapped >= 64 << 10, "{found:?}");
 
@@ -55,26 +57,26 @@ fn a_ring_s_users_are_shown() {
     let bytes = whole["bytes"].to_string();
     assert_eq!(row[..6], [&pid, "shmring", &address, &bytes, "0", "rw-s"]);
     // It lives, and may have touched more meanwhile.
-    assert!(row.len() == 7 && row[6].parse::<u64>().unwrap() >= PAGE, "{row:?}");
+    assert!(row.len() == 7 && row[6].parse::<u64>().unwrap() >= page_bytes(), "{row:?}");
 }
 
 #[test]
 fn any_file_s_users_are_shown() {
     let place = Place::new();
-    std::fs::write(place.path("plain"), vec![b'x'; 3 * 4096]).unwrap();
+    std::fs::write(place.path("plain"), vec![b'x'; 3 * rustix::param::page_size()]).unwrap();
     let file = format!("file:{}", place.path("plain").display());
     let pid = std::process::id();
     assert!(of_process(&place, &file, pid).is_empty());
     let options = Options::new().directory(Directory::at(place.path("")));
     let object = options.open(&Name::new("plain").unwrap(), Access::ReadOnly).unwrap();
-    let options = MapOptions::new(Access::ReadOnly).part(PAGE, 2 * PAGE).holes(Holes::Allow);
+    let options = MapOptions::new(Access::ReadOnly).part(page_bytes(), 2 * page_bytes()).holes(Holes::Allow);
     let region = object.map_with(&options).unwrap();
     for name in ["plain", "posix:plain", &file] {
         let found = of_process(&place, name, pid);
         let [mapping] = &found[..] else { panic!("{found:?}") };
         let number = |key: &str| mapping[key].as_u64().unwrap();
-        assert_eq!((number("address"), number("bytes")), (region.address() as u64, 2 * PAGE));
-        assert_eq!((number("offset"), &mapping["rights"]), (PAGE, &"r--s".into()));
+        assert_eq!((number("address"), number("bytes")), (region.address() as u64, 2 * page_bytes()));
+        assert_eq!((number("offset"), &mapping["rights"]), (page_bytes(), &"r--s".into()));
     }
     // Another name of it, which no ring may have.
     std::fs::hard_link(place.path("plain"), place.path("link")).unwrap();
@@ -91,7 +93,10 @@ fn a_segment_s_users_are_shown() {
         let found = of_process(&place, &name, std::process::id());
         let [mapping] = &found[..] else { panic!("{found:?}") };
         assert_eq!(mapping["address"], region.address() as u64);
-        assert_eq!((&mapping["bytes"], &mapping["rights"]), (&(2 * PAGE).into(), &"r--s".into()));
+        assert_eq!(
+            (&mapping["bytes"], &mapping["rights"]),
+            (&5000_u64.next_multiple_of(page_bytes()).into(), &"r--s".into())
+        );
     }
     drop(region);
     assert_eq!(maps(&place, &[&format!("sysv:{key}"), "--json"]), "[]\n");
