@@ -1,6 +1,8 @@
 //! What each operation does, seen from one process and through the file system.
 
+use crate::page;
 use rustix::fs::Mode;
+use shm_core::system::page_bytes;
 use shm_core::{Access, Birth, Error, Name, sync::Ordering};
 use shm_tests::{Peer, Scratch, Test, peer, scratch, tests};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
@@ -21,9 +23,6 @@ pub(crate) fn tests() -> Vec<Test> {
         holes_are_refused,
     ]
 }
-
-const PAGE: u64 = 4096;
-const PAGE_LENGTH: usize = 4096;
 
 fn an_object_is_where_shm_open_looks() {
     let scratch = Scratch::posix();
@@ -47,16 +46,17 @@ fn create_is_exclusive() {
         let scratch = Scratch::private();
         let name = scratch.name("exclusive");
         let options = scratch.options().temporary_name(temporary);
-        let first = options.create(&name, PAGE).unwrap();
+        let first = options.create(&name, page()).unwrap();
         first.map(Access::ReadWrite).unwrap().copy_in(0, b"first").unwrap();
-        let error = options.create(&name, PAGE).unwrap_err();
+        let error = options.create(&name, page()).unwrap_err();
         assert!(matches!(error, Error::AlreadyExists { .. }), "{error}");
         // Lost at the last moment: the name appears while the second object is being filled.
         options.unlink(&name).unwrap();
-        let error = options.create_with(&name, PAGE, |_| options.create(&name, PAGE).map(drop)).unwrap_err();
+        let error =
+            options.create_with(&name, page(), |_| options.create(&name, page()).map(drop)).unwrap_err();
         assert!(matches!(error, Error::AlreadyExists { .. }), "{error}");
         assert_eq!(scratch.listing(), ["exclusive"]);
-        let (_, birth) = options.open_or_create(&name, 2 * PAGE).unwrap();
+        let (_, birth) = options.open_or_create(&name, 2 * page()).unwrap();
         assert_eq!(birth, Birth::Opened);
         let error = options.create(&scratch.name("empty"), 0).unwrap_err();
         assert!(matches!(error, Error::ZeroLength { .. }), "{error}");
@@ -67,7 +67,7 @@ fn a_failed_initialiser_leaves_nothing() {
     for temporary in [false, true] {
         let scratch = Scratch::private();
         let options = scratch.options().temporary_name(temporary);
-        let error = options.create_with(&scratch.name("failed"), PAGE, |region| {
+        let error = options.create_with(&scratch.name("failed"), page(), |region| {
             assert!(!scratch.listing().contains(&"failed".to_owned()), "visible before it is complete");
             region.copy_in(region.bytes(), b"outside")
         });
@@ -93,15 +93,15 @@ pub(crate) fn create_under_umask(arguments: &[String]) {
     let [directory, asked, usual, temporary] = arguments else { panic!("{arguments:?}") };
     rustix::process::umask(Mode::from_raw_mode(0o077));
     let options = scratch::options_in(directory).temporary_name(temporary == "true");
-    options.clone().mode(0o666).create(&Name::new(asked).unwrap(), PAGE).unwrap();
-    options.create(&Name::new(usual).unwrap(), PAGE).unwrap();
+    options.clone().mode(0o666).create(&Name::new(asked).unwrap(), page()).unwrap();
+    options.create(&Name::new(usual).unwrap(), page()).unwrap();
     peer::stay();
 }
 
 fn a_reader_can_not_write() {
     let scratch = Scratch::private();
     let name = scratch.name("read-only");
-    scratch.options().create(&name, PAGE).unwrap();
+    scratch.options().create(&name, page()).unwrap();
     let object = scratch.options().open(&name, Access::ReadOnly).unwrap();
     let region = object.map(Access::ReadOnly).unwrap();
     assert!(matches!(region.copy_in(0, b"x").unwrap_err(), Error::ReadOnly));
@@ -125,7 +125,10 @@ fn stat_says_what_the_kernel_says() {
     let name = scratch.name("stat");
     let object = scratch.options().mode(0o640).create(&name, 5000).unwrap();
     let (stat, file) = (object.stat().unwrap(), std::fs::metadata(scratch.path(&name)).unwrap());
-    assert_eq!((stat.bytes, stat.allocated_bytes, stat.mode, stat.links), (5000, 2 * PAGE, 0o640, 1));
+    assert_eq!(
+        (stat.bytes, stat.allocated_bytes, stat.mode, stat.links),
+        (5000, 5000_u64.next_multiple_of(page()), 0o640, 1)
+    );
     assert_eq!((stat.bytes, stat.allocated_bytes), (file.len(), file.blocks() * 512));
     assert_eq!((stat.owner_uid, stat.group_gid), (file.uid(), file.gid()));
     assert_eq!(stat.inode, (file.dev(), file.ino()));
@@ -140,7 +143,7 @@ fn stat_says_what_the_kernel_says() {
 fn chmod_changes_the_permission_bits() {
     let scratch = Scratch::private();
     let name = scratch.name("chmod");
-    let object = scratch.options().create(&name, PAGE).unwrap();
+    let object = scratch.options().create(&name, page()).unwrap();
     for mode in [0o644, 0o400, 0o666] {
         object.chmod(mode).unwrap();
         assert_eq!(object.stat().unwrap().mode, mode);
@@ -154,16 +157,16 @@ fn truncation_gives_zeros() {
     let scratch = Scratch::private();
     let name = scratch.name("truncate");
     let options = scratch.options().truncate(true);
-    let object = scratch.options().create(&name, 2 * PAGE).unwrap();
-    object.map(Access::ReadWrite).unwrap().copy_in(0, &[7; 2 * PAGE_LENGTH]).unwrap();
+    let object = scratch.options().create(&name, 2 * page()).unwrap();
+    object.map(Access::ReadWrite).unwrap().copy_in(0, &vec![7; 2 * page_bytes()]).unwrap();
     drop(object); // whoever holds it attends it
     let emptied = options.open(&name, Access::ReadWrite).unwrap();
     assert_eq!(emptied.stat().unwrap().bytes, 0);
     assert!(matches!(emptied.map(Access::ReadOnly).unwrap_err(), Error::ZeroLength { .. }));
     drop(emptied); // whoever changed the size attends it
-    let (object, birth) = options.open_or_create(&name, 3 * PAGE).unwrap();
-    assert_eq!((birth, object.stat().unwrap().bytes), (Birth::Opened, 3 * PAGE));
-    let mut bytes = [9; 3 * PAGE_LENGTH];
+    let (object, birth) = options.open_or_create(&name, 3 * page()).unwrap();
+    assert_eq!((birth, object.stat().unwrap().bytes), (Birth::Opened, 3 * page()));
+    let mut bytes = vec![9; 3 * page_bytes()];
     object.map(Access::ReadOnly).unwrap().copy_out(0, &mut bytes).unwrap();
     assert!(bytes.iter().all(|&byte| byte == 0));
 }
@@ -171,7 +174,7 @@ fn truncation_gives_zeros() {
 fn a_removed_object_stays_mapped() {
     let scratch = Scratch::private();
     let name = scratch.name("removed");
-    let object = scratch.options().create(&name, PAGE).unwrap();
+    let object = scratch.options().create(&name, page()).unwrap();
     let peer = scratch.options().open(&name, Access::ReadOnly).unwrap();
     let (mine, theirs) = (object.map(Access::ReadWrite).unwrap(), peer.map(Access::ReadOnly).unwrap());
     scratch.options().unlink(&name).unwrap();
@@ -183,7 +186,7 @@ fn a_removed_object_stays_mapped() {
     assert_eq!(peer.stat().unwrap().links, 0);
     assert!(matches!(scratch.options().unlink(&name).unwrap_err(), Error::NotFound { .. }));
     // The name's next object is another one, with bytes of its own.
-    let next = scratch.options().create(&name, PAGE).unwrap();
+    let next = scratch.options().create(&name, page()).unwrap();
     assert_ne!(next.stat().unwrap().inode, peer.stat().unwrap().inode);
     assert_eq!(next.map(Access::ReadOnly).unwrap().read_value::<[u8; 5]>(10).unwrap(), [0; 5]);
     assert!(matches!(peer.still_named().unwrap_err(), Error::Detached { .. }));
@@ -192,7 +195,7 @@ fn a_removed_object_stays_mapped() {
 fn a_mapping_outlives_its_descriptor() {
     let scratch = Scratch::private();
     let name = scratch.name("descriptor");
-    let object = scratch.options().create(&name, PAGE).unwrap();
+    let object = scratch.options().create(&name, page()).unwrap();
     let region = object.map(Access::ReadWrite).unwrap();
     let word = region.word::<u64>(8).unwrap();
     drop(object);
@@ -204,20 +207,22 @@ fn a_mapping_outlives_its_descriptor() {
 
 fn parts_are_mapped_on_page_borders() {
     let scratch = Scratch::private();
-    let object = scratch.options().create(&scratch.name("parts"), 3 * PAGE).unwrap();
+    let object = scratch.options().create(&scratch.name("parts"), 3 * page()).unwrap();
     let whole = object.map(Access::ReadWrite).unwrap();
-    whole.copy_in(4096 + 99, b"x").unwrap();
-    let part = object.map_part(Access::ReadOnly, PAGE, 100).unwrap();
+    whole.copy_in(page_bytes() + 99, b"x").unwrap();
+    let part = object.map_part(Access::ReadOnly, page(), 100).unwrap();
     assert_eq!((part.bytes(), part.read_value::<u8>(99).unwrap()), (100, b'x'));
-    for offset in [1, 99, PAGE - 1, PAGE + 8] {
+    for offset in [1, 99, page() - 1, page() + 8] {
         let error = object.map_part(Access::ReadOnly, offset, 1).unwrap_err();
-        assert!(matches!(error, Error::Unaligned { alignment: PAGE, .. }), "{error}");
+        assert!(matches!(error, Error::Unaligned { alignment, .. } if alignment == page()), "{error}");
     }
-    for (offset, bytes) in [(0, 3 * PAGE + 1), (2 * PAGE, PAGE + 1), (3 * PAGE, 1), (PAGE, u64::MAX)] {
+    for (offset, bytes) in
+        [(0, 3 * page() + 1), (2 * page(), page() + 1), (3 * page(), 1), (page(), u64::MAX)]
+    {
         let error = object.map_part(Access::ReadOnly, offset, bytes).unwrap_err();
         assert!(matches!(error, Error::OutOfBounds { .. }), "{error}");
     }
-    let error = object.map_part(Access::ReadOnly, PAGE, 0).unwrap_err();
+    let error = object.map_part(Access::ReadOnly, page(), 0).unwrap_err();
     assert!(matches!(error, Error::ZeroLength { .. }), "{error}");
 }
 
@@ -228,9 +233,12 @@ fn holes_are_refused() {
     let file = std::fs::File::create_new(scratch.path(&name)).unwrap();
     let object = scratch.options().open(&name, Access::ReadWrite).unwrap();
     assert!(matches!(object.map(Access::ReadOnly).unwrap_err(), Error::ZeroLength { .. }));
-    file.set_len(2 * PAGE).unwrap();
-    for (offset, bytes) in [(0, 2 * PAGE), (PAGE, PAGE)] {
+    file.set_len(2 * page()).unwrap();
+    for (offset, bytes) in [(0, 2 * page()), (page(), page())] {
         let error = object.map_part(Access::ReadWrite, offset, bytes).unwrap_err();
-        assert!(matches!(error, Error::Truncated { expected_bytes: 8192, found_bytes: 0, .. }), "{error}");
+        assert!(
+            matches!(error, Error::Truncated { expected_bytes, found_bytes: 0, .. } if expected_bytes == 2 * page()),
+            "{error}"
+        );
     }
 }

@@ -1,6 +1,7 @@
 //! Regions that a forked child does not get (guarantee G13).
 
 use rustix::process::{Pid, WaitOptions, waitpid};
+use shm_core::system::page_bytes;
 use shm_core::{
     Access, Error, Inheritance, MapOptions, Memfd, Protection, Region, Remap, Span, sync::Ordering,
 };
@@ -10,8 +11,6 @@ use shm_tests::{Peer, Test, tests};
 pub(crate) fn tests() -> Vec<Test> {
     tests![a_child_gets_errors_in_place_of_the_region]
 }
-
-const PAGE: usize = 4096;
 
 fn a_child_gets_errors_in_place_of_the_region() {
     Peer::start("fork without a region", &[]).finish();
@@ -45,12 +44,13 @@ fn is_refused(region: &mut Region) {
 
 /// Role, without arguments.
 pub(crate) fn fork_without_a_region(_: &[String]) {
-    let object = Memfd::new("kept").create(8 * PAGE as u64).unwrap();
-    let options = MapOptions::new(Access::ReadWrite).part(0, PAGE as u64).inheritance(Inheritance::Nothing);
+    let object = Memfd::new("kept").create(8 * page_bytes() as u64).unwrap();
+    let options =
+        MapOptions::new(Access::ReadWrite).part(0, page_bytes() as u64).inheritance(Inheritance::Nothing);
     for (how, moved) in [(Fork::Handled, false), (Fork::Handled, true), (Fork::Bare, false)] {
         let mut region = object.map_with(&options).unwrap();
         if moved {
-            object.remap(&mut region, 8 * PAGE as u64, Remap::Move).unwrap();
+            object.remap(&mut region, 8 * page_bytes() as u64, Remap::Move).unwrap();
         }
         region.copy_in(0, b"parent").unwrap();
         let (address, last) = (region.address(), region.address() + region.bytes() - 1);

@@ -1,6 +1,8 @@
 //! Who uses an object, how it is seen that they are gone, and what they leave.
 
+use crate::page;
 use rustix::process::{Resource, Rlimit, setrlimit};
+use shm_core::system::page_bytes;
 use shm_core::{Access, Deadline, Error, Event, Listener, Name, Removal, sync::Ordering};
 use shm_tests::{Peer, Scratch, Test, peer, scratch, tests};
 
@@ -16,9 +18,6 @@ pub(crate) fn tests() -> Vec<Test> {
     ]
 }
 
-const PAGE: u64 = 4096;
-const PAGE_LENGTH: usize = 4096;
-
 /// Role, with the arguments directory and name: attends the object until told to stop.
 pub(crate) fn attend(arguments: &[String]) {
     let [directory, name] = arguments else { panic!("{arguments:?}") };
@@ -32,7 +31,7 @@ pub(crate) fn attend(arguments: &[String]) {
 fn an_attended_object_keeps_its_name_and_size() {
     let scratch = Scratch::private();
     let (name, options) = (scratch.name("attended"), scratch.options());
-    drop(options.create(&name, PAGE).unwrap());
+    drop(options.create(&name, page()).unwrap());
     let mut attenders: Vec<Peer> =
         (0..2).map(|_| Peer::start("attend", &[scratch.directory(), name.as_str()])).collect();
     attenders.iter_mut().for_each(|attender| attender.expect("attends"));
@@ -40,17 +39,17 @@ fn an_attended_object_keeps_its_name_and_size() {
     let object = options.open(&name, Access::ReadWrite).unwrap();
     while let Some(attender) = attenders.pop() {
         in_use(options.remove(&name, Removal::IfUnused, |_| Ok::<(), Error>(())).unwrap_err());
-        in_use(object.resize(2 * PAGE).unwrap_err());
+        in_use(object.resize(2 * page()).unwrap_err());
         in_use(object.resize(0).unwrap_err());
         in_use(options.clone().truncate(true).open(&name, Access::ReadWrite).unwrap_err());
-        in_use(options.clone().truncate(true).open_or_create(&name, PAGE).unwrap_err());
-        assert_eq!((object.stat().unwrap().bytes, scratch.listing().len()), (PAGE, 1));
+        in_use(options.clone().truncate(true).open_or_create(&name, page()).unwrap_err());
+        assert_eq!((object.stat().unwrap().bytes, scratch.listing().len()), (page(), 1));
         attender.finish();
     }
-    object.resize(2 * PAGE).unwrap();
+    object.resize(2 * page()).unwrap();
     // Our own attendance is no reason against our own resizing, but against everybody's removal.
     object.attend().unwrap();
-    object.resize(PAGE).unwrap();
+    object.resize(page()).unwrap();
     in_use(options.remove(&name, Removal::IfUnused, |_| Ok::<(), Error>(())).unwrap_err());
     options.unlink(&name).unwrap();
     assert!(matches!(object.still_named().unwrap_err(), Error::Detached { .. }));
@@ -60,7 +59,7 @@ fn a_killed_attender_is_gone_at_once() {
     for _ in 0..20 {
         let scratch = Scratch::private();
         let (name, options) = (scratch.name("attended"), scratch.options());
-        drop(options.create(&name, PAGE).unwrap());
+        drop(options.create(&name, page()).unwrap());
         let mut attender = Peer::start("attend", &[scratch.directory(), name.as_str()]);
         attender.expect("attends");
         let remove = || options.remove(&name, Removal::IfUnused, |_| Ok::<(), Error>(()));
@@ -74,18 +73,18 @@ fn a_killed_attender_is_gone_at_once() {
 fn growth_is_zero_and_seen_by_new_mappings() {
     let scratch = Scratch::private();
     let (name, options) = (scratch.name("grows"), scratch.options());
-    let object = options.create(&name, 2 * PAGE).unwrap();
-    object.map(Access::ReadWrite).unwrap().copy_in(0, &[7; 2 * PAGE_LENGTH]).unwrap();
+    let object = options.create(&name, 2 * page()).unwrap();
+    object.map(Access::ReadWrite).unwrap().copy_in(0, &vec![7; 2 * page_bytes()]).unwrap();
     // Shrunk within a page and grown again: the rest of that page is zero too.
     object.resize(100).unwrap();
     let old = object.map(Access::ReadWrite).unwrap();
-    object.resize(5 * PAGE).unwrap();
+    object.resize(5 * page()).unwrap();
     let new = object.map(Access::ReadWrite).unwrap();
-    assert_eq!((old.bytes(), new.bytes()), (100, 5 * PAGE_LENGTH));
-    let mut bytes = vec![9; 5 * PAGE_LENGTH];
+    assert_eq!((old.bytes(), new.bytes()), (100, 5 * page_bytes()));
+    let mut bytes = vec![9; 5 * page_bytes()];
     new.copy_out(0, &mut bytes).unwrap();
     assert!(bytes[..100].iter().all(|&byte| byte == 7) && bytes[100..].iter().all(|&byte| byte == 0));
-    assert_eq!(object.stat().unwrap().allocated_bytes, 5 * PAGE);
+    assert_eq!(object.stat().unwrap().allocated_bytes, 5 * page());
     old.copy_in(99, b"x").unwrap();
     assert_eq!(new.read_value::<u8>(99).unwrap(), b'x');
 }
@@ -98,8 +97,8 @@ pub(crate) fn create_for_ever(arguments: &[String]) {
     let name = Name::new("born").unwrap();
     peer::say("begins");
     for round in 0_u64.. {
-        let created = options.create_with(&name, PAGE, |region| {
-            (0..PAGE_LENGTH).step_by(8).try_for_each(|offset| region.write_value(offset, &!round))?;
+        let created = options.create_with(&name, page(), |region| {
+            (0..page_bytes()).step_by(8).try_for_each(|offset| region.write_value(offset, &!round))?;
             if round % 2 == 0 { Ok(()) } else { Err(Error::ReadOnly) }
         });
         assert_eq!(created.is_ok(), round % 2 == 0, "{created:?}");
@@ -125,11 +124,11 @@ fn a_killed_creator_leaves_nothing() {
             assert!(scratch.listing().iter().all(|name| name == "born"), "{:?}", scratch.listing());
         }
         let another = scratch.name("another");
-        options.create(&another, PAGE).unwrap();
+        options.create(&another, page()).unwrap();
         options.unlink(&another).unwrap();
         if let Ok(object) = options.open(&born, Access::ReadOnly) {
             let region = object.map(Access::ReadOnly).unwrap();
-            let values = (0..PAGE_LENGTH).step_by(8).map(|offset| region.read_value::<u64>(offset).unwrap());
+            let values = (0..page_bytes()).step_by(8).map(|offset| region.read_value::<u64>(offset).unwrap());
             let values: std::collections::BTreeSet<u64> = values.collect();
             assert!(values.len() == 1 && !values.contains(&0), "half-made: {values:?}");
             options.remove(&born, Removal::IfUnused, |_| Ok::<(), Error>(())).unwrap();
@@ -143,7 +142,7 @@ fn a_killed_creator_leaves_nothing() {
 fn a_birth_that_was_cut_short_is_finished_by_the_opener() {
     let scratch = Scratch::private();
     let (name, options) = (scratch.name("born"), scratch.options());
-    let object = options.create(&name, PAGE).unwrap();
+    let object = options.create(&name, page()).unwrap();
     let temporary = std::path::Path::new(scratch.directory()).join(".shmring-birth-1-dead");
     std::fs::hard_link(scratch.path(&name), &temporary).unwrap();
     assert_eq!(object.stat().unwrap().links, 2);
@@ -160,7 +159,7 @@ pub(crate) fn create_without_descriptors(arguments: &[String]) {
     let limit = open + spare.parse::<u64>().unwrap();
     setrlimit(Resource::Nofile, Rlimit { current: Some(limit), maximum: Some(limit) }).unwrap();
     let options = scratch::options_in(directory).temporary_name(true);
-    let created = options.create(&Name::new(name).unwrap(), PAGE);
+    let created = options.create(&Name::new(name).unwrap(), page());
     peer::say(if created.is_ok() { "created" } else { "refused" });
     if let Err(error) = created {
         assert!(error.to_string().contains("Too many open files"), "{error}");
@@ -212,7 +211,7 @@ fn await_count(listener: &Listener, count: u32) {
 fn no_wake_up_is_lost_between_processes() {
     let scratch = Scratch::private();
     let name = scratch.name("events");
-    let region = scratch.options().create(&name, PAGE).unwrap().map(Access::ReadWrite).unwrap();
+    let region = scratch.options().create(&name, page()).unwrap().map(Access::ReadWrite).unwrap();
     let mut echo = Peer::start("echo events", &[scratch.directory(), name.as_str()]);
     echo.expect("listens");
     let (questions, answers) = (Event::new(&region, 0).unwrap(), Listener::new(&region, 128).unwrap());

@@ -19,6 +19,11 @@ mod zones;
 
 use shm_tests::peer::Role;
 
+/// Bytes in a page.
+fn page() -> u64 {
+    shm_core::system::page_bytes() as u64
+}
+
 const ROLES: &[(&str, Role)] = &[
     ("attend", life::attend),
     ("attempt", hijack::attempt),

@@ -1,6 +1,8 @@
 //! Who maps an object, told of real processes.
 
+use crate::page;
 use shm_core::maps::{self, Mapping, Maps};
+use shm_core::system::page_bytes;
 use shm_core::sysv::Segment;
 use shm_core::{Access, Directory, MapOptions, Memfd, Name, Place, Region};
 use shm_tests::segments::begin;
@@ -15,8 +17,6 @@ pub(crate) fn tests() -> Vec<Test> {
         processes_that_come_and_go_are_no_error,
     ]
 }
-
-const PAGE: u64 = 4096;
 
 fn of_process(maps: &Maps, pid: u32) -> Vec<&Mapping> {
     maps.mappings.iter().filter(|mapping| mapping.pid == pid).collect()
@@ -33,7 +33,7 @@ pub(crate) fn map_and_stay(arguments: &[String]) {
     let object = options.open(&Name::new(&arguments[1]).unwrap(), Access::ReadWrite).unwrap();
     let whole = object.map(Access::ReadOnly).unwrap();
     say_where(&whole);
-    let part = object.map_part(Access::ReadWrite, 2 * PAGE, PAGE).unwrap();
+    let part = object.map_part(Access::ReadWrite, 2 * page(), page()).unwrap();
     part.copy_in(0, b"x").unwrap();
     say_where(&part);
     peer::stay();
@@ -42,8 +42,8 @@ pub(crate) fn map_and_stay(arguments: &[String]) {
 fn peers_are_told_with_what_they_map() {
     let scratch = Scratch::private();
     let (name, other) = (scratch.name("mapped"), scratch.name("other"));
-    let object = scratch.options().create(&name, 4 * PAGE).unwrap();
-    let stranger = scratch.options().create(&other, 4 * PAGE).unwrap();
+    let object = scratch.options().create(&name, 4 * page()).unwrap();
+    let stranger = scratch.options().create(&other, 4 * page()).unwrap();
     let _strange = stranger.map(Access::ReadWrite).unwrap();
     assert_eq!(maps::of_object(&object).unwrap().mappings, [], "opened is not mapped");
 
@@ -56,9 +56,9 @@ fn peers_are_told_with_what_they_map() {
     let find = |address| told.mappings.iter().find(|mapping| mapping.address == address).unwrap();
     assert_eq!(told.mappings.len(), 2, "{told:?}");
     let (whole, part) = (find(whole), find(part));
-    assert_eq!((whole.bytes, whole.offset, whole.rights.to_string()), (4 * PAGE, 0, "r--s".to_owned()));
-    assert_eq!((part.bytes, part.offset, part.rights.to_string()), (PAGE, 2 * PAGE, "rw-s".to_owned()));
-    assert_eq!((whole.resident_bytes, part.resident_bytes), (Some(0), Some(PAGE)), "what was touched");
+    assert_eq!((whole.bytes, whole.offset, whole.rights.to_string()), (4 * page(), 0, "r--s".to_owned()));
+    assert_eq!((part.bytes, part.offset, part.rights.to_string()), (page(), 2 * page(), "rw-s".to_owned()));
+    assert_eq!((whole.resident_bytes, part.resident_bytes), (Some(0), Some(page())), "what was touched");
     assert_eq!(part.command, command.trim_end());
 
     // The same by its names, of which the file may have any, and by a descriptor.
@@ -82,7 +82,7 @@ pub(crate) fn attach_and_stay(arguments: &[String]) {
     let reader = segment.attach(Access::ReadOnly).unwrap();
     say_where(&reader);
     let writer = segment.attach(Access::ReadWrite).unwrap();
-    writer.copy_in(5000, b"x").unwrap();
+    writer.copy_in(page_bytes() + 904, b"x").unwrap();
     say_where(&writer);
     peer::stay();
 }
@@ -93,19 +93,19 @@ fn is_told_twice(told: &Maps, peer: &Peer, at: [u64; 2]) {
     let find = |address| of_peer.iter().find(|mapping| mapping.address == address).unwrap();
     assert_eq!(of_peer.len(), 2, "{told:?}");
     let [reader, writer] = at.map(find);
-    assert_eq!((reader.bytes, reader.offset, reader.rights.to_string()), (2 * PAGE, 0, "r--s".to_owned()));
-    assert_eq!((writer.bytes, writer.offset, writer.rights.to_string()), (2 * PAGE, 0, "rw-s".to_owned()));
-    assert_eq!((reader.resident_bytes, writer.resident_bytes), (Some(0), Some(PAGE)), "what was touched");
+    assert_eq!((reader.bytes, reader.offset, reader.rights.to_string()), (2 * page(), 0, "r--s".to_owned()));
+    assert_eq!((writer.bytes, writer.offset, writer.rights.to_string()), (2 * page(), 0, "rw-s".to_owned()));
+    assert_eq!((reader.resident_bytes, writer.resident_bytes), (Some(0), Some(page())), "what was touched");
 }
 
 fn a_segment_s_users_are_told() {
     let mut segments = Segments::new();
     let key = segments.key();
-    let segment = Segment::create(key, 5001).unwrap();
+    let segment = Segment::create(key, page() + 905).unwrap();
     // One beside it, and memory on the same device that is no segment.
-    let beside = Segment::create(segments.key(), PAGE).unwrap();
+    let beside = Segment::create(segments.key(), page()).unwrap();
     let _beside = beside.attach(Access::ReadWrite).unwrap();
-    let _memfd = Memfd::new("SYSV0000cafe").create(PAGE).unwrap().map(Access::ReadWrite).unwrap();
+    let _memfd = Memfd::new("SYSV0000cafe").create(page()).unwrap().map(Access::ReadWrite).unwrap();
     assert_eq!(maps::of_segment(&segment).unwrap().mappings, []);
 
     let mut peer = segments.start("attach and stay", &[&segment.id().to_string()]);
@@ -131,7 +131,9 @@ fn a_segment_s_users_are_told() {
 /// It has no key any more, and its mappings are named by the old one. The same for those that never had any.
 fn a_removed_segment_s_users_are_told() {
     let mut segments = Segments::new();
-    for segment in [Segment::create(segments.key(), 5001), Segment::private(5001)].map(Result::unwrap) {
+    for segment in
+        [Segment::create(segments.key(), page() + 905), Segment::private(page() + 905)].map(Result::unwrap)
+    {
         let mut peer = segments.start("attach and stay", &[&segment.id().to_string()]);
         let at = [(), ()].map(|()| peer.hear().parse().unwrap());
         segment.remove().unwrap();
@@ -145,7 +147,7 @@ fn a_removed_segment_s_users_are_told() {
 }
 
 fn a_private_mapping_is_told_as_one() {
-    let object = Memfd::new("private").create(2 * PAGE).unwrap();
+    let object = Memfd::new("private").create(2 * page()).unwrap();
     let region = object.map_with(&MapOptions::new(Access::ReadWrite).private(true)).unwrap();
     let told = maps::of_object(&object).unwrap();
     let [mapping] = &told.mappings[..] else { panic!("{told:?}") };
@@ -165,7 +167,7 @@ fn processes_that_come_and_go_are_no_error() {
     const ROUNDS: usize = 40;
     let scratch = Scratch::private();
     let name = scratch.name("busy");
-    let object = scratch.options().create(&name, PAGE).unwrap();
+    let object = scratch.options().create(&name, page()).unwrap();
     let _region = object.map(Access::ReadOnly).unwrap();
     let arguments = [scratch.directory(), name.as_str()];
     for _ in 0..ROUNDS {

@@ -15,8 +15,8 @@ pub(crate) fn tests() -> Vec<Test> {
     ]
 }
 
-const BYTES: u64 = 8192;
-const LAST: usize = 8191;
+const BYTES: u64 = 1 << 17; // two pages or more
+const LAST: usize = (1 << 17) - 1;
 
 fn soon() -> Deadline {
     Deadline::after(FUSE)
@@ -83,12 +83,12 @@ fn a_receiver_refuses_what_it_can_not_trust() {
     refused(&[memfd(BYTES, half).as_fd()], "lacks the seals FUTURE_WRITE|SEAL");
     refused(&[memfd(BYTES, half | Seals::SEAL).as_fd()], "lacks the seals FUTURE_WRITE");
     refused(&[memfd(BYTES, half | Seals::FUTURE_WRITE).as_fd()], "lacks the seals SEAL");
-    refused(&[memfd(BYTES - 1, safe).as_fd()], "has 8191 bytes where 8192 were agreed");
-    refused(&[memfd(BYTES + 1, safe).as_fd()], "has 8193 bytes where 8192 were agreed");
+    refused(&[memfd(BYTES - 1, safe).as_fd()], &format!("has {} bytes where {BYTES} were agreed", BYTES - 1));
+    refused(&[memfd(BYTES + 1, safe).as_fd()], &format!("has {} bytes where {BYTES} were agreed", BYTES + 1));
     let holes = Memfd::new("holes").create(1).unwrap();
     rustix::fs::ftruncate(&holes, BYTES).unwrap();
     seal::apply(&holes, safe, "holes").unwrap();
-    refused(&[holes.as_fd()], "4096 of 8192 bytes are there");
+    refused(&[holes.as_fd()], &format!("{} of {BYTES} bytes are there", crate::page()));
     let named = scratch.options().create(&scratch.name("named"), BYTES).unwrap();
     refused(&[named.as_fd()], "lacks the seals SHRINK|GROW|FUTURE_WRITE");
     let file = std::fs::File::open(std::env::current_exe().unwrap()).unwrap();

@@ -1,5 +1,6 @@
 //! System V segments between real processes.
 
+use crate::page;
 use rustix::process::Signal;
 use shm_core::sysv::{self, Key, Options, Segment};
 use shm_core::{Access, Birth, Deadline, Error, HugePages, Region, error::Cause};
@@ -24,8 +25,6 @@ pub(crate) fn tests() -> Vec<Test> {
         nothing_is_left_by_a_killed_test,
     ]
 }
-
-const PAGE: u64 = 4096;
 
 fn segment_of(key_or_id: &str) -> Segment {
     match key_or_id.parse::<i32>() {
@@ -63,13 +62,13 @@ fn exchange(mut segments: Segments, segment: &Segment, told: &str) {
 fn a_message_reaches_a_stranger_by_key() {
     let segments = Segments::new();
     let key = segments.key();
-    let segment = Segment::create(key, PAGE).unwrap();
+    let segment = Segment::create(key, page()).unwrap();
     exchange(segments, &segment, &key.to_string());
 }
 
 fn a_message_reaches_a_stranger_by_id() {
     let segments = Segments::new();
-    let segment = Segment::private(PAGE).unwrap();
+    let segment = Segment::private(page()).unwrap();
     assert_eq!((segment.key(), segment.stat().unwrap().key), (None, None));
     exchange(segments, &segment, &segment.id().to_string());
 }
@@ -85,7 +84,7 @@ pub(crate) fn store_into_a_segment(arguments: &[String]) {
 fn what_is_attached_for_reading_can_not_be_written() {
     let mut segments = Segments::new();
     let key = segments.key();
-    let segment = Segment::create(key, PAGE).unwrap();
+    let segment = Segment::create(key, page()).unwrap();
     let region = segment.attach(Access::ReadOnly).unwrap();
     assert!(matches!(region.copy_in(0, b"x"), Err(Error::ReadOnly)));
     assert!(matches!(region.word::<u64>(0).map(drop), Err(Error::ReadOnly)));
@@ -106,10 +105,16 @@ fn mapping_at(address: usize) -> Option<(usize, String)> {
 
 fn sizes_are_told_as_asked_and_as_taken() {
     let segments = Segments::new();
-    for (asked, taken) in [(1, 4096), (4095, 4096), (4096, 4096), (4097, 8192), (5000, 8192)] {
+    for (asked, taken) in [
+        (1, page()),
+        (page() - 1, page()),
+        (page(), page()),
+        (page() + 1, 2 * page()),
+        (page() + 904, 2 * page()),
+    ] {
         let key = segments.key();
         let segment = Segment::create(key, asked).unwrap();
-        assert_eq!(segment.page_bytes(), Some(PAGE));
+        assert_eq!(segment.page_bytes(), Some(page()));
         let stat = segment.stat().unwrap();
         assert_eq!((stat.bytes, stat.rounded_bytes), (asked, taken));
         // Opened with no size, as they are, and with up to their own.
@@ -133,17 +138,18 @@ fn sizes_are_told_as_asked_and_as_taken() {
 fn create_is_exclusive() {
     let segments = Segments::new();
     let key = segments.key();
-    let first = Segment::create(key, PAGE).unwrap();
-    let error = Segment::create(key, PAGE).unwrap_err();
+    let first = Segment::create(key, page()).unwrap();
+    let error = Segment::create(key, page()).unwrap_err();
     assert!(matches!(error, Error::Refused { cause: Cause::Exists, .. }), "{error}");
     let told = format!(
-        "shmget failed on the System V segment of key {key} of 4096 bytes: File exists (os error 17)"
+        "shmget failed on the System V segment of key {key} of {} bytes: File exists (os error 17)",
+        page()
     );
     assert!(error.to_string().starts_with(&told), "{error}");
-    let (opened, birth) = Segment::open_or_create(key, PAGE).unwrap();
+    let (opened, birth) = Segment::open_or_create(key, page()).unwrap();
     assert_eq!((opened.id(), birth), (first.id(), Birth::Opened));
     first.remove().unwrap();
-    let (created, birth) = Segment::open_or_create(key, PAGE).unwrap();
+    let (created, birth) = Segment::open_or_create(key, page()).unwrap();
     assert_eq!(birth, Birth::Created);
     assert_ne!(created.id(), first.id());
     created.remove().unwrap();
@@ -155,7 +161,7 @@ pub(crate) fn race_for_a_segment(arguments: &[String]) {
     peer::say("ready");
     let key: Key = arguments[0].parse().unwrap();
     while peer::listen().is_some() {
-        let (segment, birth) = Segment::open_or_create(key, PAGE).unwrap();
+        let (segment, birth) = Segment::open_or_create(key, page()).unwrap();
         peer::say(&format!("{birth:?} {}", segment.id()));
     }
 }
@@ -238,7 +244,7 @@ fn stat_says_what_the_kernel_says() {
 
 fn owner_and_mode_are_set() {
     let segments = Segments::new();
-    let segment = Segment::create(segments.key(), PAGE).unwrap();
+    let segment = Segment::create(segments.key(), page()).unwrap();
     let region = segment.attach(Access::ReadWrite).unwrap();
     let before = segment.stat().unwrap();
     segment.set(None, None, Some(0o444)).unwrap();
@@ -268,7 +274,7 @@ pub(crate) fn hold_a_segment(arguments: &[String]) {
 fn a_removed_segment_stays_attached() {
     let mut segments = Segments::new();
     let key = segments.key();
-    let segment = Segment::create(key, PAGE).unwrap();
+    let segment = Segment::create(key, page()).unwrap();
     let mut peer = segments.start("hold a segment", &[&key.to_string()]);
     peer.expect("attached");
     let region = segment.attach(Access::ReadWrite).unwrap();
@@ -281,7 +287,7 @@ fn a_removed_segment_stays_attached() {
     assert_eq!((stat.marked_for_removal, stat.key, stat.attach_count), (true, None, 2));
     assert!(matches!(Segment::open(key), Err(Error::Refused { cause: Cause::NoSuchSegment, .. })));
     // Another under the same key is another.
-    let second = Segment::create(key, PAGE).unwrap();
+    let second = Segment::create(key, page()).unwrap();
     region.copy_in(0, b"farewell").unwrap();
     drop(region);
     peer.tell("read");
@@ -345,7 +351,7 @@ fn huge_pages_are_had_or_told() {
     }
     let preferred = Options::new().huge_pages(HugePages::of(HUGE).or_ordinary());
     let segment = preferred.create(segments.key(), 5000).unwrap();
-    assert!([Some(PAGE), Some(HUGE)].contains(&segment.page_bytes()), "{segment:?}");
+    assert!([Some(page()), Some(HUGE)].contains(&segment.page_bytes()), "{segment:?}");
     segment.attach(Access::ReadWrite).unwrap().write_value(4999, &1_u8).unwrap();
     let error = preferred.create(segment.key().unwrap(), 5000).unwrap_err();
     assert!(matches!(error, Error::Refused { cause: Cause::Exists, .. }), "{error}");
@@ -357,7 +363,7 @@ pub(crate) fn test_and_be_killed(_: &[String]) {
     begin();
     let mut segments = Segments::new();
     let (ours, theirs) = (segments.key(), segments.key());
-    let mut made = vec![Segment::private(PAGE).unwrap().id(), Segment::create(ours, PAGE).unwrap().id()];
+    let mut made = vec![Segment::private(page()).unwrap().id(), Segment::create(ours, page()).unwrap().id()];
     // One of whom it does not know: the key tells.
     let mut peer = Peer::start("race for a segment", &[&theirs.to_string()]);
     peer.tell("begin");

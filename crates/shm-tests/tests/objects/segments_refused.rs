@@ -1,5 +1,6 @@
 //! What the kernel refuses about System V segments, and how that is told.
 
+use crate::page;
 use rustix::process::{Resource, Rlimit, geteuid, setrlimit};
 use shm_core::sysv::{Options, Segment};
 use shm_core::{Access, Error, error::Cause};
@@ -10,7 +11,6 @@ pub(crate) fn tests() -> Vec<Test> {
     tests![what_is_not_there_is_told, too_large_is_told, a_mode_refuses_even_the_owner, locking_is_limited,]
 }
 
-const PAGE: u64 = 4096;
 const NOBODY: u32 = 65534;
 
 fn is_refused<T>(result: shm_core::Result<T>, expected: Cause, told: &str) {
@@ -27,7 +27,7 @@ fn what_is_not_there_is_told() {
     let told =
         format!("shmget failed on the System V segment of key {key}: No such file or directory (os error 2)");
     is_refused(Segment::open(key), Cause::NoSuchSegment, &told);
-    let removed = Segment::private(PAGE).unwrap();
+    let removed = Segment::private(page()).unwrap();
     removed.remove().unwrap();
     for segment in [removed, Segment::from_id(-1), Segment::from_id(i32::MAX)] {
         let on = format!("on the System V segment of id {}", segment.id());
@@ -65,7 +65,7 @@ pub(crate) fn be_refused_ones_own_segment(arguments: &[String]) {
         process::become_user(NOBODY);
     }
     let key = arguments[0].parse().unwrap();
-    let segment = Options::new().mode(0).create(key, PAGE).unwrap();
+    let segment = Options::new().mode(0).create(key, page()).unwrap();
     for refused in [Access::ReadOnly, Access::ReadWrite] {
         let told = format!("shmat failed on the System V segment of key {key} (id {})", segment.id());
         is_refused(segment.attach(refused), Cause::Mode, &told);
@@ -103,12 +103,12 @@ pub(crate) fn lock_nothing(_: &[String]) {
         let limit = Rlimit { current: Some(bytes), maximum: Some(bytes) };
         setrlimit(Resource::Memlock, limit).unwrap();
     };
-    limit(16 * PAGE);
-    let (small, large) = (Segment::private(PAGE).unwrap(), Segment::private(64 * PAGE).unwrap());
+    limit(16 * page());
+    let (small, large) = (Segment::private(page()).unwrap(), Segment::private(64 * page()).unwrap());
     small.lock().unwrap();
     assert!(small.stat().unwrap().locked);
     let told = "RLIMIT_MEMLOCK is 65536 bytes";
-    is_refused(large.lock(), Cause::LockLimit { limit_bytes: Some(16 * PAGE) }, told);
+    is_refused(large.lock(), Cause::LockLimit { limit_bytes: Some(16 * page()) }, told);
     small.unlock().unwrap();
     assert!(!small.stat().unwrap().locked);
     limit(0);
