@@ -8,7 +8,7 @@ use shm_tests::Segments;
 use std::os::unix::fs::symlink;
 
 fn page_bytes() -> u64 {
-    rustix::param::page_size() as u64
+    shm_core::system::page_bytes() as u64
 }
 const KEYS: [&str; 7] = ["address", "bytes", "command", "offset", "pid", "resident_bytes", "rights"];
 
@@ -63,7 +63,7 @@ fn a_ring_s_users_are_shown() {
 #[test]
 fn any_file_s_users_are_shown() {
     let place = Place::new();
-    std::fs::write(place.path("plain"), vec![b'x'; 3 * rustix::param::page_size()]).unwrap();
+    std::fs::write(place.path("plain"), vec![b'x'; 3 * shm_core::system::page_bytes()]).unwrap();
     let file = format!("file:{}", place.path("plain").display());
     let pid = std::process::id();
     assert!(of_process(&place, &file, pid).is_empty());
